@@ -5,11 +5,11 @@
 #if defined(__GNUC__) || defined(__clang__)
 #define EPX_API __attribute__((visibility("default")))
 #define EPX_NODISCARD __attribute__((warn_unused_result))
-#define EPX_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define EPX_PRINTF(format_arg, first_arg) __attribute__((format(printf, format_arg, first_arg)))
 #else
 #define EPX_API
 #define EPX_NODISCARD
-#define EPX_PRINTF(format, first)
+#define EPX_PRINTF(format_arg, first_arg)
 #endif
 
 #ifdef __cplusplus
