@@ -16,7 +16,9 @@ static inline uint64_t epx_rng_next(uint64_t *state)
 /* Uniform in [0, n); the bias of the multiply-shift is below 2^-32 for n < 2^32. */
 static inline uint64_t epx_rng_below(uint64_t *state, uint64_t n)
 {
-    return (uint64_t)(((unsigned __int128)epx_rng_next(state) * n) >> 64);
+    __extension__ typedef unsigned __int128 wide; /* not ISO C, but in every compiler we take */
+
+    return (uint64_t)(((wide)epx_rng_next(state) * n) >> 64);
 }
 
 /* Uniform in [0, 1). */
