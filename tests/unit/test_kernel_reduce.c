@@ -14,12 +14,12 @@
 #include "kernels/num.h"
 #include "kernels/reduce.h"
 
-#define MAX_ELEMS 2500u
+#define MAX_ELEMS 9000u
 #define MAX_TERMS 12u
 #define CANARY 16u
 
 static const epx_type all_types[] = {EPX_TYPE_BF16, EPX_TYPE_F32, EPX_TYPE_F16};
-static const uint32_t all_elems[] = {0, 1, 7, 31, 100, 1023, 1024, 1025, MAX_ELEMS};
+static const uint32_t all_elems[] = {0, 1, 7, 31, 100, 4095, 4096, 4097, MAX_ELEMS};
 
 static double normal(uint64_t *seed)
 {
