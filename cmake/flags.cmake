@@ -16,8 +16,8 @@ set(EPX_SANITIZE "" CACHE STRING "sanitizers, e.g. address,undefined or thread")
 
 add_library(epx_flags INTERFACE)
 target_compile_definitions(epx_flags INTERFACE _GNU_SOURCE)
-target_compile_options(epx_flags INTERFACE -ffp-contract=off -fno-math-errno -Wall -Wextra -Wpedantic
-  -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prototypes)
+target_compile_options(epx_flags INTERFACE -ffp-contract=off -fno-math-errno -fno-trapping-math
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prototypes)
 target_include_directories(epx_flags INTERFACE ${PROJECT_SOURCE_DIR}/include)
 if(EPX_WERROR)
   target_compile_options(epx_flags INTERFACE -Werror)

@@ -36,7 +36,8 @@ typedef struct epx_gate {
 
 /* logits [num_tokens][num_experts] -> ids, weights [num_tokens][topk], best first; equal scores:
  * lowest expert first. A NaN logit counts as -inf; when a token has nothing else, it gets experts
- * (token, token + 1, ...) mod num_experts with equal weights. Group score: sum of the two best. */
+ * (token, token + 1, ...) mod num_experts with equal weights. Logits of +inf share the softmax
+ * equally. Group score: sum of the two best. */
 EPX_NODISCARD EPX_API epx_status epx_kernel_gate(const epx_gate *gate, const float *logits,
                                                  uint64_t num_tokens, int32_t *ids, float *weights);
 
@@ -71,7 +72,8 @@ typedef enum epx_activation {
 
 /* Weights of the local experts: slot s uses w13 + s * (GLU ? 2 : 1) * ffn * hidden and
  * w2 + s * hidden * ffn. w13 holds the gate rows [ffn][hidden], then the up rows [ffn][hidden]
- * (RELU: the up rows only); w2 is [hidden][ffn]. Biases: [2 * ffn] gate then up, and [hidden]. */
+ * (RELU: the up rows only); w2 is [hidden][ffn]. Biases: gate then up, and [hidden]; they are
+ * added to the finished sums. */
 typedef struct epx_ffn {
     size_t struct_size;
     uint32_t type; /* epx_type of rows, weights and outputs: BF16 or F32 */
@@ -81,11 +83,11 @@ typedef struct epx_ffn {
     int32_t num_slots;
     const void *w13;
     const void *w2;
-    const float *bias13; /* [num_slots][2 * ffn], NULL: none */
+    const float *bias13; /* [num_slots][2 * ffn] (RELU: [num_slots][ffn]), NULL: none */
     const float *bias2;  /* [num_slots][hidden], NULL: none */
 } epx_ffn;
 
-/* Bytes of scratch for one calling thread. */
+/* Bytes of scratch for one calling thread, at any alignment; 0 when ffn is not valid. */
 EPX_API size_t epx_kernel_ffn_workspace(const epx_ffn *ffn);
 
 /* outputs[p] = ffn of slot s applied to rows[row_of ? row_of[p] : p], for slot_begin[s] <= p <
