@@ -25,7 +25,16 @@ epx_require(SODIUM libsodium libsodium-dev)
 epx_optional(UCX ucx libucx-dev "the ucx link between nodes")
 epx_optional(PMIX pmix libpmix-dev "ranks started by PMIx")
 
-find_package(MPI QUIET COMPONENTS C)
+# An mpicc without its headers (only the run-time package is installed) makes FindMPI stop everything.
+find_program(EPX_MPICC mpicc)
+mark_as_advanced(EPX_MPICC)
+if(EPX_MPICC)
+  execute_process(COMMAND ${EPX_MPICC} -E -include mpi.h -x c /dev/null
+    RESULT_VARIABLE mpicc_fails OUTPUT_QUIET ERROR_QUIET)
+endif()
+if(NOT mpicc_fails)
+  find_package(MPI QUIET COMPONENTS C)
+endif()
 if(NOT MPI_C_FOUND)
   message(STATUS "skipped: everything over MPI (no MPI: apt-get install libopenmpi-dev)")
 endif()
