@@ -87,6 +87,20 @@ void *epx_mem_reserve(const char *what, size_t bytes)
     return base;
 }
 
+void *epx_mem_map(const char *what, int fd, size_t bytes)
+{
+    void *base = MAP_FAILED;
+
+    if (!told_to_fail())
+        base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    if (base == MAP_FAILED) {
+        (void)epx_fail(EPX_ERR_NO_MEMORY, "%s: cannot map %zu bytes", what, bytes);
+        return NULL;
+    }
+    count_in(bytes);
+    return base;
+}
+
 void epx_mem_release(void *base, size_t bytes)
 {
     if (base == NULL)

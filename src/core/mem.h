@@ -22,7 +22,10 @@ void epx_mem_free(void *block); /* accepts NULL */
 
 /* Address space whose pages are committed on first touch: rings and windows. Counted like any. */
 void *epx_mem_reserve(const char *what, size_t bytes);
-void epx_mem_release(void *base, size_t bytes); /* accepts NULL */
+/* Maps bytes of a shared memory file for reading and writing; the caller keeps fd. */
+void *epx_mem_map(const char *what, int fd, size_t bytes);
+/* Takes back either. Accepts NULL. */
+void epx_mem_release(void *base, size_t bytes);
 
 epx_mem_stats epx_mem_read(void);
 
