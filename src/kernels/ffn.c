@@ -193,8 +193,11 @@ epx_status epx_kernel_ffn(const epx_ffn *theirs, const void *rows, const uint32_
     if (st != EPX_OK)
         return st;
     for (int32_t s = 0; s < ffn.num_slots; s++) {
-        expert e = expert_of(&ffn, s);
+        expert e;
 
+        if (slot_begin[s] == slot_begin[s + 1]) /* its weights may not even exist */
+            continue;
+        e = expert_of(&ffn, s);
         for (uint64_t first = slot_begin[s], now; first < slot_begin[s + 1]; first += now) {
             now = slot_begin[s + 1] - first < EPX_GEMM_ROWS ? slot_begin[s + 1] - first
                                                             : EPX_GEMM_ROWS;

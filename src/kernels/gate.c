@@ -3,6 +3,7 @@
  * A token is chosen for and weighted alone, from its own logits; sums run in ascending expert order
  * (over all) or in the order of choice (over the chosen), in double, and are rounded once. */
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include <epx/kernels.h>

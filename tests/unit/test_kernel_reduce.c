@@ -3,47 +3,20 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <cmocka.h>
 
-#include "core/rng.h"
-#include "kernels/num.h"
 #include "kernels/reduce.h"
+#include "support/data.h"
 
 #define MAX_ELEMS 9000u
 #define MAX_TERMS 12u
-#define CANARY 16u
 
 static const epx_type all_types[] = {EPX_TYPE_BF16, EPX_TYPE_F32, EPX_TYPE_F16};
 static const uint32_t all_elems[] = {0, 1, 7, 31, 100, 4095, 4096, 4097, MAX_ELEMS};
-
-static double normal(uint64_t *seed)
-{
-    return epx_rng_unit(seed) + epx_rng_unit(seed) + epx_rng_unit(seed) - 1.5;
-}
-
-static float get(const void *row, epx_type type, size_t i)
-{
-    if (type == EPX_TYPE_F32)
-        return ((const float *)row)[i];
-    if (type == EPX_TYPE_BF16)
-        return epx_float_of_bf16(((const uint16_t *)row)[i]);
-    return epx_float_of_f16(((const uint16_t *)row)[i]);
-}
-
-static void put(void *row, epx_type type, size_t i, float value)
-{
-    if (type == EPX_TYPE_F32)
-        ((float *)row)[i] = value;
-    else if (type == EPX_TYPE_BF16)
-        ((uint16_t *)row)[i] = epx_bf16_of_float(value);
-    else
-        ((uint16_t *)row)[i] = epx_f16_of_float(value);
-}
 
 /* The tree as the header of exchange.h words it, one element at a time. */
 static float tree(const epx_term *terms, size_t count, epx_type type, size_t elem)
@@ -52,7 +25,7 @@ static float tree(const epx_term *terms, size_t count, epx_type type, size_t ele
     bool node_started = false, rank_started = false;
 
     for (size_t i = 0; i < count; i++) {
-        float product = terms[i].weight * get(terms[i].row, type, elem);
+        float product = terms[i].weight * data_get(terms[i].row, type, elem);
 
         if (terms[i].first_of_rank && rank_started) {
             node = node_started ? node + rank : rank;
@@ -67,27 +40,6 @@ static float tree(const epx_term *terms, size_t count, epx_type type, size_t ele
     return node;
 }
 
-static float *guarded(size_t elems)
-{
-    float *block = malloc((elems + 2 * CANARY) * sizeof(*block));
-
-    assert_non_null(block);
-    for (size_t i = 0; i < elems + 2 * CANARY; i++)
-        block[i] = NAN;
-    for (size_t i = 0; i < CANARY; i++)
-        block[i] = block[CANARY + elems + i] = 12345.0f;
-    return block + CANARY;
-}
-
-static void check_and_free(float *inner, size_t elems)
-{
-    for (size_t i = 0; i < CANARY; i++) {
-        assert_true(inner[(ptrdiff_t)i - (ptrdiff_t)CANARY] == 12345.0f);
-        assert_true(inner[elems + i] == 12345.0f);
-    }
-    free(inner - CANARY);
-}
-
 static void compare_bits(float a, float b)
 {
     assert_int_equal(epx_bits_of_float(a), epx_bits_of_float(b));
@@ -96,12 +48,12 @@ static void compare_bits(float a, float b)
 static void check_terms(const epx_term *terms, size_t count, epx_type type, uint32_t first,
                         uint32_t elems)
 {
-    float *acc = guarded(elems);
+    float *acc = data_guarded(elems * sizeof(*acc));
 
     epx_reduce_terms(terms, count, type, first, elems, acc);
     for (uint32_t i = 0; i < elems; i++)
         compare_bits(acc[i], tree(terms, count, type, (size_t)first + i));
-    check_and_free(acc, elems);
+    data_check_and_free(acc, elems * sizeof(*acc));
 }
 
 static void terms_are_summed_in_the_order_of_the_tree(void **state)
@@ -114,13 +66,13 @@ static void terms_are_summed_in_the_order_of_the_tree(void **state)
     for (size_t t = 0; t < 3; t++) {
         for (size_t r = 0; r < MAX_TERMS; r++)
             for (size_t i = 0; i < MAX_ELEMS + 64; i++)
-                put(rows[r], all_types[t], i, (float)normal(&seed));
+                data_put(rows[r], all_types[t], i, (float)data_normal(&seed));
         for (size_t round = 0; round < 40; round++) {
             size_t count = epx_rng_below(&seed, MAX_TERMS + 1);
 
             for (size_t r = 0; r < count; r++)
                 terms[r] = (epx_term){.row = rows[epx_rng_below(&seed, MAX_TERMS)],
-                                      .weight = (float)normal(&seed),
+                                      .weight = (float)data_normal(&seed),
                                       .first_of_rank = epx_rng_below(&seed, 2) == 0};
             check_terms(terms, count, all_types[t], (uint32_t)epx_rng_below(&seed, 64),
                         all_elems[round % (sizeof(all_elems) / sizeof(*all_elems))]);
@@ -172,22 +124,22 @@ static void rows_widen_add_and_round_exactly(void **state)
     for (size_t t = 0; t < 3; t++)
         for (size_t s = 0; s < sizeof(all_elems) / sizeof(*all_elems); s++) {
             uint32_t elems = all_elems[s];
-            float *acc = guarded(elems);
+            float *acc = data_guarded(elems * sizeof(*acc));
 
             for (uint32_t i = 0; i < elems; i++) {
-                source[i] = (float)normal(&seed);
-                put(row, all_types[t], i, source[i]);
+                source[i] = (float)data_normal(&seed);
+                data_put(row, all_types[t], i, source[i]);
             }
             epx_round_row(source, all_types[t], elems, back);
             assert_memory_equal(back, row, elems * epx_type_size(all_types[t]));
             epx_widen_row(row, all_types[t], elems, acc);
             for (uint32_t i = 0; i < elems; i++)
-                compare_bits(acc[i], get(row, all_types[t], i));
+                compare_bits(acc[i], data_get(row, all_types[t], i));
             epx_add_row(row, all_types[t], elems, acc);
             epx_add_floats(source, elems, acc);
             for (uint32_t i = 0; i < elems; i++)
-                compare_bits(acc[i], get(row, all_types[t], i) * 2.0f + source[i]);
-            check_and_free(acc, elems);
+                compare_bits(acc[i], data_get(row, all_types[t], i) * 2.0f + source[i]);
+            data_check_and_free(acc, elems * sizeof(*acc));
         }
 }
 
