@@ -41,6 +41,10 @@ typedef struct epx_boot_ops {
     epx_status (*gather_start)(epx_boot *boot, const void *mine, size_t bytes, void *all);
     /* True when the gather is over; *status_out tells how. */
     bool (*gather_done)(epx_boot *boot, epx_status *status_out);
+    /* Gives up a gather that takes longer than timeout_ms: `mine` and `all` are used no more, and
+     * gather_done() is true within 200 ms of steps, naming who did not come. No boot gathers again
+     * after a failed gather. NULL: not offered. */
+    void (*gather_cancel)(epx_boot *boot, uint32_t timeout_ms);
     /* Moves bytes without blocking; true if anything happened. */
     bool (*step)(epx_boot *boot);
     /* Next notice heard, true if there was one. Also reports ends of connections as LOST. */
