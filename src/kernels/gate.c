@@ -114,46 +114,62 @@ static void softmax(const epx_gate *gate, const float *logits, bool chosen, epx_
         weights[j] = (float)((double)weights[j] / sum * (double)gate->scale);
 }
 
-/* The best groups by the sum of their two best scores, as flags. */
-static void choose_groups(const epx_gate *gate, const float *scores, bool *used)
+/* The sum of the two best scores (all of them finite) of each group. */
+static void score_groups(const epx_gate *gate, const float *scores, float *sums)
+{
+    int32_t size = gate->num_experts / (int32_t)gate->num_groups, seen = 0;
+    float best = -INFINITY, second = -INFINITY;
+
+    for (int32_t e = 0; e < gate->num_experts; e++) {
+        if (scores[e] > best) {
+            second = best;
+            best = scores[e];
+        } else if (scores[e] > second) {
+            second = scores[e];
+        }
+        if (++seen == size) {
+            *sums++ = best + (size < 2 ? 0.0f : second);
+            best = second = -INFINITY;
+            seen = 0;
+        }
+    }
+}
+
+/* Takes the experts of all but the best groups out of the choice. */
+static void keep_best_groups(const epx_gate *gate, float *scores)
 {
     uint32_t size = (uint32_t)gate->num_experts / gate->num_groups;
-    float sums[EPX_MAX_EXPERTS];
+    float sums[EPX_MAX_EXPERTS] = {0};
+    bool kept[EPX_MAX_EXPERTS] = {false};
 
-    for (uint32_t g = 0; g < gate->num_groups; g++) {
-        epx_best two = {.wanted = size < 2 ? size : 2};
-
-        for (uint32_t e = g * size; e < (g + 1) * size; e++)
-            epx_best_offer(&two, scores[e], (int32_t)e);
-        sums[g] = two.score[0] + (size < 2 ? 0.0f : two.score[1]);
-        used[g] = false;
-    }
+    score_groups(gate, scores, sums);
     for (uint32_t i = 0; i < gate->top_groups; i++) {
         uint32_t winner = gate->num_groups;
 
         for (uint32_t g = 0; g < gate->num_groups; g++)
-            if (!used[g] && (winner == gate->num_groups || sums[g] > sums[winner]))
+            if (!kept[g] && (winner == gate->num_groups || sums[g] > sums[winner]))
                 winner = g;
-        used[winner] = true;
+        kept[winner] = true;
     }
+    for (uint32_t g = 0; g < gate->num_groups; g++)
+        for (uint32_t e = g * size; !kept[g] && e < (g + 1) * size; e++)
+            scores[e] = -INFINITY;
 }
 
 static void sigmoid_groups(const epx_gate *gate, const float *logits, epx_best *best,
                            float *weights)
 {
-    uint32_t size = (uint32_t)gate->num_experts / gate->num_groups;
     float sigmoids[EPX_MAX_EXPERTS], scores[EPX_MAX_EXPERTS];
-    bool used[EPX_MAX_EXPERTS];
     double sum = 0;
 
     for (int32_t e = 0; e < gate->num_experts; e++) {
         sigmoids[e] = epx_sigmoidf(logits[e]);
         scores[e] = sigmoids[e] + (gate->bias == NULL ? 0.0f : gate->bias[e]);
     }
-    choose_groups(gate, scores, used);
-    for (uint32_t g = 0; g < gate->num_groups; g++)
-        for (uint32_t e = g * size; used[g] && e < (g + 1) * size; e++)
-            epx_best_offer(best, scores[e], (int32_t)e);
+    if (gate->top_groups < gate->num_groups)
+        keep_best_groups(gate, scores);
+    for (int32_t e = 0; e < gate->num_experts; e++)
+        epx_best_offer(best, scores[e], e);
     for (uint32_t j = 0; j < gate->topk; j++)
         sum += (double)sigmoids[best->id[j]];
     for (uint32_t j = 0; j < gate->topk; j++)
