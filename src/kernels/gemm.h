@@ -34,7 +34,8 @@ typedef struct epx_gemm {
 } epx_gemm;
 
 /* sums[r][EPX_GEMM_COLS]: rows first_row.. (1..EPX_GEMM_ROWS of them) times weight rows first_col..
- * (1..EPX_GEMM_COLS of them); what is beyond num_cols in sums is not meaningful. */
+ * (1..EPX_GEMM_COLS of them); what is beyond num_cols in a row of sums is not meaningful, rows
+ * beyond num_rows are left alone. */
 void epx_gemm_block(const epx_gemm *gemm, uint64_t first_row, uint32_t num_rows, uint64_t first_col,
                     uint32_t num_cols, epx_gemm_scratch *scratch, float *sums);
 

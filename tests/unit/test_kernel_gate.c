@@ -138,10 +138,11 @@ static void every_gate_matches_its_definition(void **state)
                 for (size_t n = 0; n < experts; n++)
                     bias[n] = (float)data_normal(&seed) * 0.1f;
                 check(&gate, logits, TOKENS);
+                gate.scale = 2.5f;
+                check(&gate, logits, TOKENS);
                 if (kind != EPX_GATE_SIGMOID_GROUPS)
                     continue;
                 gate.bias = bias;
-                gate.scale = 2.5f;
                 check(&gate, logits, TOKENS);
                 for (gate.num_groups = 2; gate.num_groups <= 8; gate.num_groups *= 2)
                     for (gate.top_groups = 1; gate.top_groups <= gate.num_groups; gate.top_groups++)

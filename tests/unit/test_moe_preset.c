@@ -38,6 +38,18 @@ static void unknown_names_are_not_found(void **state)
     assert_null(epx_moe_preset_find("Mixtral-8x7b"));
 }
 
+static void experts_and_topk_are_the_models(void **state)
+{
+    static const int32_t experts[] = {8, 8, 64, 256, 128, 128, 8, 128, 128};
+    static const uint32_t topk[] = {2, 2, 6, 8, 8, 8, 2, 1, 4};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        assert_int_equal(epx_moe_preset_at(i)->num_experts, experts[i]);
+        assert_int_equal(epx_moe_preset_at(i)->topk, topk[i]);
+    }
+}
+
 /* Of one expert in bf16: the size that each model is known by. */
 static void an_expert_has_its_models_size(void **state)
 {
@@ -100,6 +112,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_name_is_found_in_order),
         cmocka_unit_test(unknown_names_are_not_found),
+        cmocka_unit_test(experts_and_topk_are_the_models),
         cmocka_unit_test(an_expert_has_its_models_size),
         cmocka_unit_test(every_gate_can_run),
         cmocka_unit_test(the_exceptional_facts_are_right),
