@@ -68,26 +68,9 @@ EPX_NODISCARD EPX_API epx_status epx_exchange_create(epx_comm *comm, const epx_e
 /* Collective. All handles must have been released. Accepts NULL. */
 EPX_API void epx_exchange_destroy(epx_exchange *x);
 
-/* Bytes of one rank. Windows and rings are address space until first touched. */
-typedef struct epx_memory {
-    size_t struct_size;
-    uint64_t window_bytes;  /* receive windows, mapped by the ranks of the node */
-    uint64_t staging_bytes; /* rings of chunks on the way */
-    uint64_t host_bytes;    /* tables, and the first two handles */
-} epx_memory;
-
-/* Exactly what epx_exchange_create() will take. Local. */
-EPX_NODISCARD EPX_API epx_status epx_exchange_memory(const epx_comm *comm,
-                                                     const epx_exchange_config *cfg,
-                                                     const epx_route *route,
-                                                     epx_memory *memory_out);
-
 /* Collective, nothing in flight: receive windows for at least max_recv_rows pairs. Contents of the
  * windows are lost; handles stay valid. */
 EPX_NODISCARD EPX_API epx_status epx_exchange_grow(epx_exchange *x, uint64_t max_recv_rows);
-
-/* Collective, nothing in flight, no live handle: later dispatches use the new route. */
-EPX_NODISCARD EPX_API epx_status epx_route_commit(epx_exchange *x, const epx_route *route);
 
 /* ---- Dispatch ------------------------------------------------------------------------------- */
 
@@ -179,28 +162,6 @@ EPX_NODISCARD EPX_API epx_status epx_handle_counts(const epx_handle *handle,
 
 /* Bytes that this rank has put to other nodes since create, payload and metadata. */
 EPX_API uint64_t epx_exchange_net_bytes(const epx_exchange *x);
-
-/* ---- Plain all-to-all ----------------------------------------------------------------------- */
-
-typedef struct epx_alltoallv_config {
-    size_t struct_size;
-    uint64_t max_pair_bytes; /* largest block from one rank to another */
-} epx_alltoallv_config;
-
-typedef struct epx_alltoallv epx_alltoallv;
-
-/* Collective. */
-EPX_NODISCARD EPX_API epx_status epx_alltoallv_create(epx_comm *comm,
-                                                      const epx_alltoallv_config *cfg,
-                                                      epx_alltoallv **a2a_out);
-EPX_API void epx_alltoallv_destroy(epx_alltoallv *a2a);
-
-/* Collective, blocking. Sends send_bytes[d] bytes at send + send_offset[d] to rank d; counts are
- * exchanged first, recv_bytes[s] tells what came from s at recv + recv_offset[s]. A block larger
- * than recv_room[s] is EPX_ERR_CAPACITY on all ranks, nothing moved. Arrays are [world]. */
-EPX_NODISCARD EPX_API epx_status epx_alltoallv_run(
-    epx_alltoallv *a2a, const void *send, const uint64_t *send_bytes, const uint64_t *send_offset,
-    void *recv, const uint64_t *recv_room, const uint64_t *recv_offset, uint64_t *recv_bytes);
 
 EPX_END_DECLS
 

@@ -8,7 +8,7 @@
 
 static _Thread_local char last_error[512] = "no error";
 
-epx_status epx_fail(epx_status code, const char *format, ...)
+epx_status(epx_fail)(epx_status code, const char *format, ...)
 {
     char sentence[sizeof(last_error)]; /* the arguments may point into last_error */
     va_list args;

@@ -5,20 +5,17 @@
  * together the host sends the result in pieces. So nobody has to store what it did not expect, and
  * notices pass between the pieces. After one failed gather there is no other: ranks would no longer
  * agree on their number. */
-#include <stdarg.h>
-#include <stdio.h>
+#include "comm/boot/gather.h"
+
 #include <string.h>
 
 #include "comm/boot/bytes.h"
-#include "comm/boot/star.h"
 #include "core/clock.h"
 #include "core/size.h"
 
-#define PIECE_HEAD 16 /* number, offset */
-#define ENTER_HEAD 16 /* number, bytes */
 #define ANSWER_MS 200 /* how long rank 0 may take to say who is missing */
 
-static void release(epx_star *star)
+void epx_gather_release(epx_star *star)
 {
     star->mine = NULL;
     star->all = NULL;
@@ -30,7 +27,7 @@ static bool running(const epx_star *star)
            star->gather == EPX_GATHER_ASKING;
 }
 
-static void break_star(epx_star *star, const epx_report *report)
+void epx_gather_break(epx_star *star, const epx_report *report)
 {
     int32_t i;
 
@@ -47,10 +44,10 @@ static void break_star(epx_star *star, const epx_report *report)
         star->members[i].enter_due = false;
         star->members[i].go_due = false;
     }
-    release(star);
+    epx_gather_release(star);
 }
 
-static void break_by_member(epx_star *star, const epx_member *member)
+void epx_gather_break_by(epx_star *star, const epx_member *member)
 {
     epx_report report;
 
@@ -59,11 +56,11 @@ static void break_by_member(epx_star *star, const epx_member *member)
                        member->rank);
     else
         epx_report_set(&report, EPX_ERR_PEER_LOST, "lost rank %d: %s", member->rank, member->why);
-    break_star(star, &report);
+    epx_gather_break(star, &report);
 }
 
 /* Somebody without whom no further gather can succeed, or NULL. */
-static const epx_member *somebody_gone(const epx_star *star)
+const epx_member *epx_gather_gone(const epx_star *star)
 {
     int32_t i;
 
@@ -71,136 +68,6 @@ static const epx_member *somebody_gone(const epx_star *star)
         if (star->members[i].lost || star->members[i].left)
             return &star->members[i];
     return NULL;
-}
-
-/* ---- at the host ----------------------------------------------------------------------------- */
-
-static void absorb(epx_star *star, epx_member *member)
-{
-    epx_report report;
-
-    if (member->entered_bytes != star->bytes) {
-        epx_report_set(&report, EPX_ERR_MISMATCH,
-                       "allgather %llu: rank 0 gives %zu bytes, rank %d gives %llu",
-                       (unsigned long long)star->number, star->bytes, member->rank,
-                       (unsigned long long)member->entered_bytes);
-        break_star(star, &report);
-    } else if (star->bytes > EPX_EARLY) {
-        member->go_due = true;
-    } else if (star->bytes != 0) {
-        memcpy(star->all + (size_t)member->rank * star->bytes, member->early, star->bytes);
-        member->got = star->bytes;
-    }
-}
-
-static void spread_when_complete(epx_star *star)
-{
-    int32_t i;
-
-    if (star->gather != EPX_GATHER_COLLECTING)
-        return;
-    for (i = 1; i < star->num_members; i++)
-        if (star->members[i].entered != star->number || star->members[i].got != star->bytes)
-            return;
-    star->gather = EPX_GATHER_SPREADING;
-    star->stir = true;
-    for (i = 1; i < star->num_members; i++) {
-        star->members[i].sending = true;
-        star->members[i].sent = 0;
-    }
-}
-
-void epx_star_gather_settle(epx_star *star)
-{
-    const epx_member *gone;
-    int32_t i;
-
-    if (star->gather != EPX_GATHER_SPREADING)
-        return;
-    for (i = 1; i < star->num_members; i++) {
-        const epx_member *member = &star->members[i];
-
-        if (epx_member_present(member) && (!member->served || epx_conn_pending(&member->conn)))
-            return;
-    }
-    star->gather = EPX_GATHER_DONE;
-    release(star);
-    gone = somebody_gone(star);
-    if (gone != NULL && gone->lost)
-        break_by_member(star, gone);
-}
-
-bool epx_star_on_gather(epx_star *star, epx_member *member, const epx_boot_frame *frame)
-{
-    const uint8_t *p = frame->payload;
-    uint64_t number, bytes;
-
-    if (frame->length < ENTER_HEAD)
-        return false;
-    p = epx_get_u64(epx_get_u64(p, &number), &bytes);
-    if (frame->length != ENTER_HEAD + (bytes <= EPX_EARLY ? bytes : 0))
-        return false;
-    if (number != member->entered + 1 || number > star->number + 1)
-        return star->broken; /* then numbers mean nothing any more */
-    member->entered = number;
-    member->entered_bytes = bytes;
-    member->got = 0;
-    member->served = false;
-    if (bytes <= EPX_EARLY)
-        memcpy(member->early, p, bytes);
-    if (star->gather == EPX_GATHER_COLLECTING && number == star->number) {
-        absorb(star, member);
-        spread_when_complete(star);
-    } else if (somebody_gone(star) != NULL) {
-        break_by_member(star, somebody_gone(star));
-    }
-    return true;
-}
-
-static bool piece_to_host(epx_star *star, epx_member *member, uint64_t offset, const uint8_t *data,
-                          size_t n)
-{
-    if (star->gather != EPX_GATHER_COLLECTING || member->entered != star->number ||
-        star->bytes <= EPX_EARLY)
-        return star->broken;
-    if (offset != member->got || n == 0 || n > star->bytes - member->got)
-        return false;
-    memcpy(star->all + (size_t)member->rank * star->bytes + member->got, data, n);
-    member->got += n;
-    spread_when_complete(star);
-    return true;
-}
-
-/* Who has not entered gather `number`. */
-static void report_missing(epx_star *star, uint64_t number, uint32_t timeout_ms)
-{
-    char names[128];
-    epx_report report;
-    int32_t i;
-
-    star->scratch[0] = star->number < number;
-    for (i = 1; i < star->num_members; i++)
-        star->scratch[i] = star->members[i].entered < number;
-    if (epx_ranks_text(star->scratch, star->boot.size, names, sizeof(names)) == 0)
-        epx_report_set(&report, EPX_ERR_TIMEOUT,
-                       "an allgather did not get through to all ranks within %u ms", timeout_ms);
-    else
-        epx_report_set(&report, EPX_ERR_TIMEOUT, "%s did not enter an allgather within %u ms",
-                       names, timeout_ms);
-    break_star(star, &report);
-}
-
-bool epx_star_on_holdup(epx_star *star, epx_member *member, const epx_boot_frame *frame)
-{
-    uint32_t timeout_ms;
-    uint64_t number;
-
-    (void)member;
-    if (frame->length != 12)
-        return false;
-    epx_get_u32(epx_get_u64(frame->payload, &number), &timeout_ms);
-    report_missing(star, number, timeout_ms);
-    return true;
 }
 
 /* ---- at a guest ------------------------------------------------------------------------------ */
@@ -225,7 +92,7 @@ bool epx_star_on_broken(epx_star *star, epx_member *member, const epx_boot_frame
     (void)member;
     if (!epx_report_read(frame, &report))
         return false;
-    break_star(star, &report);
+    epx_gather_break(star, &report);
     return true;
 }
 
@@ -241,7 +108,7 @@ static bool piece_to_guest(epx_star *star, epx_member *member, uint64_t offset, 
     member->got += n;
     if (member->got == star->total) {
         star->gather = EPX_GATHER_DONE;
-        release(star);
+        epx_gather_release(star);
     }
     return true;
 }
@@ -255,7 +122,7 @@ static void ask_host(epx_star *star, uint32_t timeout_ms)
     star->asked_ns = epx_clock_ns();
     host->enter_due = false;
     host->sending = false;
-    release(star);
+    epx_gather_release(star);
     epx_put_u32(epx_put_u64(question, star->number), timeout_ms);
     epx_conn_put(&host->conn, EPX_MSG_HOLDUP, question, sizeof(question));
     epx_star_pump(star, host);
@@ -269,27 +136,27 @@ bool epx_star_on_piece(epx_star *star, epx_member *member, const epx_boot_frame 
     const uint8_t *data;
     size_t n;
 
-    if (frame->length < PIECE_HEAD || frame->length > PIECE_HEAD + EPX_PIECE)
+    if (frame->length < EPX_PIECE_HEAD || frame->length > EPX_PIECE_HEAD + EPX_PIECE)
         return false;
     data = epx_get_u64(epx_get_u64(frame->payload, &number), &offset);
-    n = frame->length - PIECE_HEAD;
+    n = frame->length - EPX_PIECE_HEAD;
     if (number != star->number)
         return star->broken;
-    return epx_star_is_host(star) ? piece_to_host(star, member, offset, data, n)
+    return epx_star_is_host(star) ? epx_collect_piece(star, member, offset, data, n)
                                   : piece_to_guest(star, member, offset, data, n);
 }
 
 static void pump_entry(epx_star *star, epx_member *member)
 {
     size_t inlined = star->bytes <= EPX_EARLY ? star->bytes : 0;
-    uint8_t *p = epx_conn_prepare(&member->conn, ENTER_HEAD + inlined, 0);
+    uint8_t *p = epx_conn_prepare(&member->conn, EPX_ENTER_HEAD + inlined, 0);
 
     if (p == NULL)
         return;
     p = epx_put_u64(epx_put_u64(p, star->number), star->bytes);
     if (inlined != 0)
         memcpy(p, star->mine, inlined);
-    epx_conn_commit(&member->conn, EPX_MSG_GATHER, (uint32_t)(ENTER_HEAD + inlined));
+    epx_conn_commit(&member->conn, EPX_MSG_GATHER, (uint32_t)(EPX_ENTER_HEAD + inlined));
     member->enter_due = false;
 }
 
@@ -302,13 +169,13 @@ static void pump_pieces(epx_star *star, epx_member *member)
 
     while (member->sending) {
         n = bytes - member->sent < EPX_PIECE ? bytes - member->sent : EPX_PIECE;
-        p = epx_conn_prepare(&member->conn, PIECE_HEAD + n, EPX_STAR_SPARE);
+        p = epx_conn_prepare(&member->conn, EPX_PIECE_HEAD + n, EPX_STAR_SPARE);
         if (p == NULL)
             return;
         p = epx_put_u64(epx_put_u64(p, star->number), member->sent);
         if (n != 0)
             memcpy(p, source + member->sent, n);
-        epx_conn_commit(&member->conn, EPX_MSG_PIECE, (uint32_t)(PIECE_HEAD + n));
+        epx_conn_commit(&member->conn, EPX_MSG_PIECE, (uint32_t)(EPX_PIECE_HEAD + n));
         member->sent += n;
         if (member->sent < bytes)
             continue;
@@ -345,15 +212,15 @@ void epx_star_gather_gone(epx_star *star, epx_member *member)
     switch (star->gather) {
     case EPX_GATHER_COLLECTING:
     case EPX_GATHER_ASKING:
-        break_by_member(star, member);
+        epx_gather_break_by(star, member);
         break;
     case EPX_GATHER_SPREADING:
         if (!member->served)
-            break_by_member(star, member);
+            epx_gather_break_by(star, member);
         break;
     default:
         if (member->lost || next_entered)
-            break_by_member(star, member);
+            epx_gather_break_by(star, member);
         break;
     }
 }
@@ -369,8 +236,8 @@ epx_status epx_star_gather_start(epx_boot *boot, const void *mine, size_t bytes,
     if (!epx_mul_size(bytes, (size_t)boot->size, &total))
         return epx_fail(EPX_ERR_OVERFLOW, "allgather of %zu bytes from %d ranks", bytes,
                         boot->size);
-    if (!star->broken && somebody_gone(star) != NULL)
-        break_by_member(star, somebody_gone(star));
+    if (!star->broken && epx_gather_gone(star) != NULL)
+        epx_gather_break_by(star, epx_gather_gone(star));
     if (star->broken) {
         epx_star_pump_all(star);
         return epx_fail(star->report.status, "%s", star->report.text);
@@ -391,10 +258,10 @@ epx_status epx_star_gather_start(epx_boot *boot, const void *mine, size_t bytes,
         if (member->enter_due)
             member->got = 0;
         else if (i > 0 && member->entered == star->number && !star->broken)
-            absorb(star, member);
+            epx_collect_from(star, member);
     }
     if (epx_star_is_host(star))
-        spread_when_complete(star);
+        epx_collect_finish(star);
     epx_star_pump_all(star);
     return EPX_OK;
 }
@@ -408,7 +275,7 @@ bool epx_star_gather_done(epx_boot *boot, epx_status *status_out)
         epx_clock_ns() > epx_deadline(star->asked_ns, ANSWER_MS)) {
         epx_report_set(&report, EPX_ERR_TIMEOUT,
                        "rank 0 neither finished an allgather nor said who is missing");
-        break_star(star, &report);
+        epx_gather_break(star, &report);
     }
     if (star->gather == EPX_GATHER_SPREADING)
         epx_star_gather_settle(star);
@@ -428,7 +295,7 @@ void epx_star_gather_cancel(epx_boot *boot, uint32_t timeout_ms)
     if (star->gather != EPX_GATHER_COLLECTING && star->gather != EPX_GATHER_SPREADING)
         return;
     if (epx_star_is_host(star)) {
-        report_missing(star, star->number, timeout_ms);
+        epx_collect_expire(star, star->number, timeout_ms);
         epx_star_pump_all(star);
     } else {
         ask_host(star, timeout_ms);

@@ -121,7 +121,7 @@ void epx_star_pump_losses(epx_star *star, epx_member *member);
 bool epx_star_hear(epx_boot *boot, epx_notice *notice_out);
 void epx_star_tell(epx_boot *boot, const epx_notice *notice);
 
-/* gather.c: calls of the boot, and frames by type (false: no valid one) */
+/* gather.c, collect.c: calls of the boot, and frames by type (false: no valid one) */
 epx_status epx_star_gather_start(epx_boot *boot, const void *mine, size_t bytes, void *all);
 bool epx_star_gather_done(epx_boot *boot, epx_status *status_out);
 void epx_star_gather_cancel(epx_boot *boot, uint32_t timeout_ms);

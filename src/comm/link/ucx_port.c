@@ -206,11 +206,16 @@ void epx_ucx_reap(epx_ucx_link *link, bool all)
 
 void *epx_ucx_reserve(epx_port *base, int32_t peer)
 {
-    epx_ucx_ring *ring = &((epx_ucx_port *)base)->rings[peer];
+    const epx_ucx_link *link = (const epx_ucx_link *)base->link;
     uint32_t depth = base->config.depth;
-    uint64_t index = ring->sent % depth;
+    const epx_ucx_ring *ring;
+    uint64_t index;
 
-    if (ring->slots[index].sending)
+    if (peer < 0 || peer >= base->config.num_peers)
+        return NULL;
+    ring = &((epx_ucx_port *)base)->rings[peer];
+    index = ring->sent % depth;
+    if (ring->slots[index].sending || link->peers[ring->rank].failed)
         return NULL;
     if (!base->config.self_clocked && ring->sent - ring->credited >= depth)
         return NULL;
@@ -231,39 +236,51 @@ static void send_done(void *request, ucs_status_t status, void *arg)
     link->api.ucp_request_free(request);
 }
 
-epx_status epx_ucx_put(epx_port *base, int32_t peer, size_t bytes)
+/* Chunk number ring->sent, which stands at `chunk`. */
+static epx_status send_chunk(epx_ucx_ring *ring, const void *chunk, size_t bytes)
 {
-    epx_ucx_port *port = (epx_ucx_port *)base;
-    epx_ucx_ring *ring = &port->rings[peer];
-    epx_ucx_link *link = (epx_ucx_link *)base->link;
-    epx_ucx_slot *slot = &ring->slots[ring->sent % base->config.depth];
+    epx_ucx_port *port = ring->port;
+    epx_ucx_link *link = (epx_ucx_link *)port->head.link;
+    epx_ucx_peer *peer = &link->peers[ring->rank];
+    epx_ucx_slot *slot = &ring->slots[ring->sent % port->head.config.depth];
     ucp_request_param_t param = {
         .op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA,
         .cb.send = send_done,
         .user_data = slot,
     };
-    ucs_status_ptr_t request;
-    void *chunk = epx_ucx_reserve(base, peer);
+    uint64_t tag = epx_ucx_tag(port->head.config.id, link->head.rank, ring->sent);
+    ucs_status_ptr_t request = link->api.ucp_tag_send_nbx(peer->ep, chunk, bytes, tag, &param);
 
-    if (chunk == NULL || bytes > base->config.slot_bytes)
-        return epx_fail(EPX_ERR_INVALID, "ucx port %u: putting %zu bytes to rank %d without a slot",
-                        base->config.id, bytes, ring->rank);
-    if (!epx_ucx_reach(link, ring->rank))
-        return epx_ucx_fail_lost(&link->peers[ring->rank]);
-    request = link->api.ucp_tag_send_nbx(link->peers[ring->rank].ep, chunk, bytes,
-                                         epx_ucx_tag(base->config.id, link->head.rank, ring->sent),
-                                         &param);
     if (UCS_PTR_IS_ERR(request)) {
         epx_ucx_note_broken(link, ring->rank, UCS_PTR_STATUS(request));
-        return epx_ucx_fail_lost(&link->peers[ring->rank]);
+        return epx_ucx_fail_lost(peer);
     }
     ring->sent++;
-    if (request != NULL) {
+    if (request != NULL) { /* else it is out already, and no callback comes */
         slot->sending = true;
         port->requests++;
         port->sends++;
     }
     return EPX_OK;
+}
+
+epx_status epx_ucx_put(epx_port *base, int32_t peer, size_t bytes)
+{
+    epx_ucx_link *link = (epx_ucx_link *)base->link;
+    epx_ucx_ring *ring;
+    void *chunk;
+
+    if (peer < 0 || peer >= base->config.num_peers)
+        return epx_fail(EPX_ERR_INVALID, "ucx port %u: peer %d of %d", base->config.id, peer,
+                        base->config.num_peers);
+    ring = &((epx_ucx_port *)base)->rings[peer];
+    if (!epx_ucx_reach(link, ring->rank))
+        return epx_ucx_fail_lost(&link->peers[ring->rank]);
+    chunk = epx_ucx_reserve(base, peer);
+    if (chunk == NULL || bytes > base->config.slot_bytes)
+        return epx_fail(EPX_ERR_INVALID, "ucx port %u: no slot for %zu bytes to rank %d",
+                        base->config.id, bytes, ring->rank);
+    return send_chunk(ring, chunk, bytes);
 }
 
 bool epx_ucx_drained(const epx_port *base)

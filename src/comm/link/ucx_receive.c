@@ -114,10 +114,13 @@ void epx_ucx_drop_strays(epx_ucx_link *link, uint32_t id)
 
 void *epx_ucx_peek(epx_port *base, int32_t peer, size_t *bytes_out)
 {
-    const epx_ucx_port *port = (const epx_ucx_port *)base;
-    const epx_ucx_ring *ring = &port->rings[peer];
-    uint64_t index = ring->released % base->config.depth;
+    const epx_ucx_ring *ring;
+    uint64_t index;
 
+    if (peer < 0 || peer >= base->config.num_peers)
+        return NULL;
+    ring = &((const epx_ucx_port *)base)->rings[peer];
+    index = ring->released % base->config.depth;
     if (ring->slots[index].state != EPX_UCX_SLOT_ARRIVED ||
         ((const epx_ucx_link *)base->link)->peers[ring->rank].failed)
         return NULL;
@@ -127,12 +130,17 @@ void *epx_ucx_peek(epx_port *base, int32_t peer, size_t *bytes_out)
 
 epx_status epx_ucx_release(epx_port *base, int32_t peer)
 {
-    epx_ucx_ring *ring = &((epx_ucx_port *)base)->rings[peer];
     epx_ucx_link *link = (epx_ucx_link *)base->link;
     uint32_t depth = base->config.depth;
-    epx_ucx_slot *slot = &ring->slots[ring->released % depth];
+    epx_ucx_ring *ring;
+    epx_ucx_slot *slot;
     epx_status st;
 
+    if (peer < 0 || peer >= base->config.num_peers)
+        return epx_fail(EPX_ERR_INVALID, "ucx port %u: peer %d of %d", base->config.id, peer,
+                        base->config.num_peers);
+    ring = &((epx_ucx_port *)base)->rings[peer];
+    slot = &ring->slots[ring->released % depth];
     if (slot->state != EPX_UCX_SLOT_ARRIVED)
         return epx_fail(EPX_ERR_INVALID, "port %u: no chunk of rank %d to release", base->config.id,
                         ring->rank);

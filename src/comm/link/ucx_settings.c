@@ -53,7 +53,7 @@ static void add(epx_ucx_settings *settings, const char *name, const char *value)
     (void)snprintf(setting->value, sizeof(setting->value), "%s", value);
 }
 
-static void choose_tls(epx_ucx_settings *settings, bool tcp_only)
+static void choose_tls(epx_ucx_settings *settings, bool must_be_tcp)
 {
     const char *forced = epx_env_text(EPX_ENV_UCX_TLS);
     const char *users = getenv("UCX_TLS");
@@ -63,7 +63,7 @@ static void choose_tls(epx_ucx_settings *settings, bool tcp_only)
         settings->forced_tls = true;
     } else if (users != NULL) {
         settings->tls = users;
-    } else if (tcp_only || !has_fabric()) {
+    } else if (must_be_tcp) {
         settings->tls = "tcp";
         add(settings, "UCX_TLS", "tcp");
     } else {
@@ -76,10 +76,13 @@ void epx_ucx_settings_choose(const char *address, const char *interface, bool tc
                              epx_ucx_settings *settings_out)
 {
     epx_ucx_settings settings = {0};
+    bool fabric = has_fabric();
 
     add(&settings, "UCX_HANDLE_ERRORS", "none"); /* no signal handlers from a library */
     add(&settings, "UCX_LOG_LEVEL", "fatal");    /* failures are reported by us, in a sentence */
-    choose_tls(&settings, tcp_only);
+    if (!fabric) /* nothing registers memory: mmap and madvise need not be patched */
+        add(&settings, "UCX_MEM_EVENTS", "n");
+    choose_tls(&settings, tcp_only || !fabric);
     /* UCX's own keepalive suspends the kernel's; the kernel's finds an idle partition in 4 s. */
     add(&settings, "UCX_KEEPALIVE_INTERVAL", "inf");
     add(&settings, "UCX_TCP_KEEPIDLE", "1s");

@@ -150,13 +150,14 @@ static void set_bit(uint8_t *row, int32_t rank)
     row[rank / 8] = (uint8_t)(row[rank / 8] | 1u << rank % 8);
 }
 
-/* A pair that fails is no error: containers and namespaces part what the boot id unites. */
-static void confirm_all(finder *f)
+/* A pair that fails is no error: containers and namespaces part what the boot id unites. Only
+ * memory that this rank itself lacks is one; then the own bit stays unset and tells the others. */
+static epx_status confirm_all(finder *f)
 {
     uint64_t until = epx_deadline(epx_clock_ns(), f->timeout_ms);
     int32_t self = f->boot->rank, i;
+    epx_status st, own = EPX_OK;
 
-    set_bit(f->row, self);
     for (i = 0; i < f->num_near; i++)
         if (f->near[i] != self && epx_mesh_fd(f->mesh, f->near[i]) >= 0 &&
             epx_mesh_send_fds(f->mesh, f->near[i], PROOF_TAG, &f->proof_fd, 1, until) != EPX_OK)
@@ -164,16 +165,37 @@ static void confirm_all(finder *f)
     for (i = 0; i < f->num_near; i++) {
         if (f->near[i] == self || epx_mesh_fd(f->mesh, f->near[i]) < 0)
             continue;
-        if (confirm(f, f->near[i], until) == EPX_OK)
+        st = confirm(f, f->near[i], until);
+        if (st == EPX_OK)
             set_bit(f->row, f->near[i]);
         else
             epx_log(EPX_LOG_INFO, "memory of rank %d: %s", f->near[i], epx_last_error());
+        if (st == EPX_ERR_NO_MEMORY)
+            own = st;
     }
+    if (own == EPX_OK)
+        set_bit(f->row, self);
+    return own;
 }
 
 static bool reads(const finder *f, int32_t a, int32_t b)
 {
     return (f->rows[(size_t)a * f->row_bytes + (size_t)b / 8] >> b % 8 & 1) != 0;
+}
+
+static epx_status gather_rows(finder *f, epx_status own)
+{
+    epx_status st = epx_boot_allgather(f->boot, f->row, f->row_bytes, f->rows, f->timeout_ms);
+    int32_t rank;
+
+    if (own != EPX_OK)
+        return epx_fail(own, "rank %d: no memory to look for its node", f->boot->rank);
+    if (st != EPX_OK)
+        return st;
+    for (rank = 0; rank < f->boot->size; rank++)
+        if (!reads(f, rank, rank))
+            return epx_fail(EPX_ERR_NO_MEMORY, "rank %d had no memory to look for its node", rank);
+    return EPX_OK;
 }
 
 /* True if `rank` and each member so far of node `key` read each other's memory. */
@@ -246,8 +268,7 @@ static epx_status find(finder *f, const char *node_name, int32_t *node_key_out)
     st = epx_mesh_open(f->boot, f->near, f->num_near, f->timeout_ms, &f->mesh);
     if (st != EPX_OK)
         return st;
-    confirm_all(f);
-    st = epx_boot_allgather(f->boot, f->row, f->row_bytes, f->rows, f->timeout_ms);
+    st = gather_rows(f, confirm_all(f));
     if (st != EPX_OK)
         return st;
     partition(f, node_key_out);
