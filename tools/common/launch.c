@@ -62,11 +62,45 @@ int launch_fail(const char *program, const epx_comm *comm, epx_status status)
     return say_failure(program, epx_comm_rank(comm), status, false);
 }
 
+/* ---- The environment ------------------------------------------------------------------------- */
+
+static bool is_set(const char *name)
+{
+    const char *text = getenv(name);
+
+    return text != NULL && *text != '\0';
+}
+
+const char *launch_environment(void)
+{
+    if (is_set("RANK") && is_set("WORLD_SIZE") && is_set("MASTER_ADDR"))
+        return "torchrun";
+    if (is_set("OMPI_COMM_WORLD_RANK") && is_set("OMPI_COMM_WORLD_SIZE"))
+        return "openmpi";
+    /* An allocation's shell has the counts too, but only a step's tasks have both of these. */
+    if (is_set("SLURM_PROCID") && is_set("SLURM_STEP_NODELIST"))
+        return "slurm";
+    return is_set("PMIX_RANK") && is_set("PMIX_NAMESPACE") ? "pmix" : NULL;
+}
+
+/* The rank that the launcher gave, for errors before there is a communicator; -1: none. */
+static int32_t environment_rank(void)
+{
+    static const char *const names[] = {"RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID",
+                                        "PMIX_RANK"};
+    size_t i;
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]) && launch_environment() != NULL; i++)
+        if (is_set(names[i]))
+            return (int32_t)strtol(getenv(names[i]), NULL, 10);
+    return -1;
+}
+
 /* ---- One rank -------------------------------------------------------------------------------- */
 
 static int run_rank(const launch *l, const epx_comm_config *cfg, epx_job *job)
 {
-    int32_t rank = cfg->world_size > 0 ? cfg->rank : -1;
+    int32_t rank = cfg->world_size > 0 ? cfg->rank : environment_rank();
     epx_comm *comm = NULL;
     epx_status st;
     int code;
@@ -84,18 +118,6 @@ static int run_rank(const launch *l, const epx_comm_config *cfg, epx_job *job)
         code = launch_worse(code, EXIT_ENVIRONMENT);
     }
     return code;
-}
-
-const char *launch_environment(void)
-{
-    if (getenv("RANK") != NULL && getenv("WORLD_SIZE") != NULL && getenv("MASTER_ADDR") != NULL)
-        return "torchrun";
-    if (getenv("OMPI_COMM_WORLD_RANK") != NULL && getenv("OMPI_COMM_WORLD_SIZE") != NULL)
-        return "openmpi";
-    /* An allocation's shell has the counts too, but only a step's tasks have both of these. */
-    if (getenv("SLURM_PROCID") != NULL && getenv("SLURM_STEP_NUM_TASKS") != NULL)
-        return "slurm";
-    return getenv("PMIX_RANK") != NULL ? "pmix" : NULL;
 }
 
 bool launch_forks(const launch *l)
