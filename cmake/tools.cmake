@@ -22,6 +22,9 @@ if(sources)
 endif()
 
 file(GLOB folders CONFIGURE_DEPENDS LIST_DIRECTORIES true RELATIVE ${PROJECT_SOURCE_DIR}/tools tools/*)
+# The benchmarks call epx_alltoallv, epx_exchange_memory and epx_moe_forward, which do not exist yet.
+list(REMOVE_ITEM folders bench bench-mpi)
+message(STATUS "epx-bench: not built, the library lacks all-to-all and the layer")
 foreach(name ${folders})
   file(GLOB sources CONFIGURE_DEPENDS tools/${name}/*.c)
   if(name STREQUAL "common" OR NOT sources)
