@@ -66,12 +66,6 @@ typedef struct epx_comm_config {
 /* Collective. Succeeds on every rank or on none. cfg may be NULL. */
 EPX_NODISCARD EPX_API epx_status epx_comm_create(const epx_comm_config *cfg, epx_comm **comm_out);
 
-/* Collective over comm: one new communicator per color, ranks ordered by (key, rank in comm).
- * color < 0 takes part but gets NULL. Shares transports and progress with comm, which must live
- * longer. */
-EPX_NODISCARD EPX_API epx_status epx_comm_split(epx_comm *comm, int32_t color, int32_t key,
-                                                epx_comm **comm_out);
-
 /* Local, any thread, async-signal-safe: every wait on comm, on all ranks, returns
  * EPX_ERR_ABORTED. Only epx_comm_destroy() is useful afterwards. */
 EPX_API void epx_comm_abort(epx_comm *comm);
