@@ -29,7 +29,7 @@
     X(DEPTH, "4", "chunks in flight per peer and hop, 1 to 64")                                    \
     X(PROGRESS, "thread", "thread: operations advance by themselves; caller: only in finish")      \
     X(SPIN, "50", "turns without work before a waiting rank sleeps")                               \
-    X(VERIFY, "0", "1: checksum every payload between nodes, 0: heads only")                        \
+    X(VERIFY, "0", "1: checksum every payload between nodes, 0: heads only")                       \
     X(RECORD, "2048", "events kept for diagnosis per communicator, 0 to 1048576")
 
 typedef enum epx_env {
