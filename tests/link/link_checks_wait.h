@@ -80,7 +80,7 @@ static inline bool link_check_idle(link_seat *seat)
     return link_close_port(seat, port);
 }
 
-/* A chunk that was put before progress() must not be slept over. */
+/* What comes between the scan and the sleep must not be slept over. */
 static inline bool link_check_no_sleep_over(link_seat *seat)
 {
     const epx_link_ops *ops = seat->link->ops;
@@ -100,8 +100,9 @@ static inline bool link_check_no_sleep_over(link_seat *seat)
         LINK_CHECK(seat, ops->reserve(port, 0) != NULL);
         LINK_CHECK(seat, ops->put(port, 0, 8) == EPX_OK);
         before = link_now(seat);
-        while (ops->peek(port, 0, &bytes) == NULL)
+        do
             LINK_CHECK(seat, link_turn(seat, before + 1000 * EPX_NS_PER_MS));
+        while (ops->peek(port, 0, &bytes) == NULL);
         LINK_CHECK(seat, link_now(seat) - before < LINK_WAKE_NS);
         LINK_CHECK(seat, ops->release(port, 0) == EPX_OK);
     }

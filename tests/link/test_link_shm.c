@@ -133,6 +133,37 @@ static void nonsense_in_a_ring_makes_its_writer_lost(void **state)
     assert_true(link_processes_run(&fixture, 2, write_nonsense, -1));
 }
 
+/* Rank 0 tells more than its page holds, as fast as it can; whatever is heard is whole, in order,
+ * and ends with the last one. */
+static bool tell_a_lot(link_seat *seat)
+{
+    const int32_t most = 5000;
+    epx_notice notice, expected;
+    int32_t i, last = 0;
+
+    for (i = 1; seat->rank == 0 && i <= most; i++) {
+        notice = link_notice_of(i % 7, i);
+        seat->link->ops->tell(seat->link, &notice);
+    }
+    while (seat->rank != 0 && last < most) {
+        if (!seat->link->ops->hear(seat->link, &notice)) {
+            LINK_CHECK(seat, link_turn(seat, seat->until));
+            continue;
+        }
+        LINK_CHECK(seat, notice.rank > last);
+        last = notice.rank;
+        expected = link_notice_of(last % 7, last);
+        LINK_CHECK(seat, memcmp(&notice, &expected, sizeof(notice)) == 0);
+    }
+    return link_barrier(seat);
+}
+
+static void a_slow_listener_hears_the_latest_notices_whole(void **state)
+{
+    (void)state;
+    assert_true(link_processes_run(&fixture, 3, tell_a_lot, -1));
+}
+
 static bool misuse(link_seat *seat)
 {
     const epx_link_ops *ops = seat->link->ops;
@@ -321,6 +352,7 @@ int main(void)
         cmocka_unit_test(ranks_that_disagree_about_a_port_both_learn_it),
         cmocka_unit_test(ranks_that_disagree_about_a_window_both_learn_it),
         cmocka_unit_test(nonsense_in_a_ring_makes_its_writer_lost),
+        cmocka_unit_test(a_slow_listener_hears_the_latest_notices_whole),
         cmocka_unit_test(misuse_of_a_port_is_refused),
         cmocka_unit_test(failed_allocations_of_one_rank_leak_nothing_and_stop_nobody),
         cmocka_unit_test(a_peer_that_dies_does_not_hang_an_open),
