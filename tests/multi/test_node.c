@@ -226,7 +226,7 @@ static void one_name_for_ranks_that_cannot_map_is_warned_about(void **state)
     char path[] = "/tmp/epx-test-node-XXXXXX", text[4096];
     scene s = {.count = 3, .name = {"same", "same", "same"}, .far_rank = 1, .log = path};
     int fd = mkstemp(path);
-    ssize_t n;
+    ssize_t n = 0;
 
     (void)state;
     assert_true(fd >= 0);
