@@ -10,26 +10,31 @@
 
 #define LINK_NOTICES 3 /* that each rank tells at once */
 
-static inline epx_notice link_notice_of(int32_t from, int32_t number)
+/* Its number stands in the status; everything in it is something that a rank may say. */
+static inline epx_notice link_notice_of(const link_seat *seat, int32_t from, int32_t number)
 {
     epx_notice notice = {
-        .kind = EPX_NOTICE_WAITING, .from = from, .rank = number, .status = -number};
-    size_t length = sizeof(notice.text) - 1;
+        .kind = EPX_NOTICE_WAITING, .from = from, .rank = number % seat->ranks, .status = -number};
 
-    memset(notice.text, 'a' + 7 * from + number, length);
+    memset(notice.text, 'a' + (7 * from + number) % 26, sizeof(notice.text) - 1);
     return notice;
 }
 
 static inline bool link_check_notices(link_seat *seat)
 {
     const epx_link_ops *ops = seat->link->ops;
+    int32_t peers[LINK_MAX_RANKS];
+    epx_port_config cfg = link_others_config(seat, 23, 64, 2, peers);
+    epx_port *port;
     int32_t heard[LINK_MAX_RANKS] = {0}, open = (seat->ranks - 1) * LINK_NOTICES, i;
     epx_notice notice;
 
+    if (!link_open_port(seat, &cfg, &port))
+        return false;
     if (seat->rank % 2 == 1)
         link_pause(seat, 10 * EPX_NS_PER_MS); /* some tell while others already listen */
     for (i = 1; i <= LINK_NOTICES; i++) {
-        notice = link_notice_of(seat->rank, i);
+        notice = link_notice_of(seat, seat->rank, i);
         ops->tell(seat->link, &notice);
     }
     while (open > 0) {
@@ -40,13 +45,13 @@ static inline bool link_check_notices(link_seat *seat)
         }
         LINK_CHECK(seat, notice.from >= 0 && notice.from < seat->ranks);
         LINK_CHECK(seat, notice.from != seat->rank);
-        epx_notice expected = link_notice_of(notice.from, ++heard[notice.from]);
+        epx_notice expected = link_notice_of(seat, notice.from, ++heard[notice.from]);
         LINK_CHECK(seat, memcmp(&notice, &expected, sizeof(notice)) == 0);
         open--;
     }
     link_pause(seat, 10 * EPX_NS_PER_MS);
     LINK_CHECK(seat, !ops->hear(seat->link, &notice)); /* each of them once */
-    return link_barrier(seat);
+    return link_close_port(seat, port);
 }
 
 /* Rank 0 kills the last rank. How long that took to be heard counts from then. */

@@ -142,7 +142,7 @@ static bool tell_a_lot(link_seat *seat)
     int32_t i, last = 0;
 
     for (i = 1; seat->rank == 0 && i <= most; i++) {
-        notice = link_notice_of(i % 7, i);
+        notice = link_notice_of(seat, 0, i);
         seat->link->ops->tell(seat->link, &notice);
     }
     while (seat->rank != 0 && last < most) {
@@ -150,9 +150,9 @@ static bool tell_a_lot(link_seat *seat)
             LINK_CHECK(seat, link_turn(seat, seat->until));
             continue;
         }
-        LINK_CHECK(seat, notice.rank > last);
-        last = notice.rank;
-        expected = link_notice_of(last % 7, last);
+        LINK_CHECK(seat, -notice.status > last);
+        last = -notice.status;
+        expected = link_notice_of(seat, 0, last);
         LINK_CHECK(seat, memcmp(&notice, &expected, sizeof(notice)) == 0);
     }
     return link_barrier(seat);
