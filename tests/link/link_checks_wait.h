@@ -97,7 +97,8 @@ static inline bool link_check_no_sleep_over(link_seat *seat)
     for (i = 0; i < 50; i++) {
         ops->progress(seat->link);
         LINK_CHECK(seat, ops->peek(port, 0, &bytes) == NULL);
-        LINK_CHECK(seat, ops->reserve(port, 0) != NULL);
+        while (ops->reserve(port, 0) == NULL)
+            LINK_CHECK(seat, link_turn(seat, seat->until));
         LINK_CHECK(seat, ops->put(port, 0, 8) == EPX_OK);
         before = link_now(seat);
         do

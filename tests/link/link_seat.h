@@ -55,6 +55,7 @@ struct link_fixture {
     bool mapped;      /* it has windows */
     bool processes;   /* ranks are processes: one may be killed */
     bool loopback;    /* a port may contain oneself */
+    bool faults;      /* notices, ends of ranks and fail() are its own, not the boot's */
     uint32_t lost_ms; /* within which a killed rank is heard of */
     /* Opens links between `ranks` ranks, runs check on all, closes. victim: the rank that the check
      * kills, -1: none. True if all others returned true. */

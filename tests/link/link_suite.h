@@ -23,6 +23,7 @@ typedef enum link_need {
     LINK_NEEDS_WINDOWS,
     LINK_NEEDS_NO_WINDOWS,
     LINK_NEEDS_LOOPBACK,
+    LINK_NEEDS_FAULTS,
     LINK_NEEDS_PROCESSES
 } link_need;
 
@@ -60,9 +61,9 @@ static const link_case link_cases[] = {
     {"ring wakes the watcher of a window", 2, LINK_NEEDS_WINDOWS, link_check_ring_wakes},
     {"bad window arguments are refused", 2, LINK_NEEDS_WINDOWS, link_check_bad_windows},
     {"windows are refused", 2, LINK_NEEDS_NO_WINDOWS, link_check_no_windows},
-    {"notices reach everyone whole, 2 ranks", 2, LINK_NEEDS_NOTHING, link_check_notices},
-    {"notices reach everyone whole, 5 ranks", 5, LINK_NEEDS_NOTHING, link_check_notices},
-    {"a failed rank is left alone, others go on", 3, LINK_NEEDS_NOTHING, link_check_fail},
+    {"notices reach everyone whole, 2 ranks", 2, LINK_NEEDS_FAULTS, link_check_notices},
+    {"notices reach everyone whole, 5 ranks", 5, LINK_NEEDS_FAULTS, link_check_notices},
+    {"a failed rank is left alone, others go on", 3, LINK_NEEDS_FAULTS, link_check_fail},
     {"a killed rank is lost, others go on", 4, LINK_NEEDS_PROCESSES, link_check_death},
 };
 
@@ -92,8 +93,10 @@ static inline bool link_applies(const link_fixture *fixture, const link_case *on
         return !fixture->mapped;
     case LINK_NEEDS_LOOPBACK:
         return fixture->loopback;
+    case LINK_NEEDS_FAULTS:
+        return fixture->faults;
     case LINK_NEEDS_PROCESSES:
-        return fixture->processes;
+        return fixture->faults && fixture->processes;
     case LINK_NEEDS_NOTHING:
         break;
     }

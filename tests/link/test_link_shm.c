@@ -20,6 +20,7 @@ static const link_fixture fixture = {.name = "shm",
                                      .mapped = true,
                                      .processes = true,
                                      .loopback = true,
+                                     .faults = true,
                                      .lost_ms = 100,
                                      .run = link_processes_run,
                                      .sleep = link_process_sleep,
@@ -167,14 +168,18 @@ static void a_slow_listener_hears_the_latest_notices_whole(void **state)
 static bool misuse(link_seat *seat)
 {
     const epx_link_ops *ops = seat->link->ops;
+    epx_window *window;
     size_t bytes;
     epx_port *port;
     int i;
 
+    LINK_CHECK(seat, ops->window_open(seat->link, link_all_ranks(), 5, 64, &window) ==
+                         EPX_ERR_INVALID); /* three of them are not here */
     if (!link_open_pair(seat, 52, 64, 2, false, &port))
         return false;
     for (i = 0; i < 2; i++)
         LINK_CHECK(seat, ops->put(port, 0, 1) == EPX_OK);
+    LINK_CHECK(seat, !ops->drained(port));
     LINK_CHECK(seat, ops->put(port, 0, 1) == EPX_ERR_INVALID); /* no slot is free */
     LINK_CHECK(seat, ops->put(port, 1, 1) == EPX_ERR_INVALID); /* no such peer */
     LINK_CHECK(seat, ops->reserve(port, -1) == NULL);
@@ -188,7 +193,7 @@ static bool misuse(link_seat *seat)
     return link_close_port(seat, port);
 }
 
-static void misuse_of_a_port_is_refused(void **state)
+static void misuse_is_refused(void **state)
 {
     (void)state;
     assert_true(link_processes_run(&fixture, 2, misuse, -1));
@@ -353,7 +358,7 @@ int main(void)
         cmocka_unit_test(ranks_that_disagree_about_a_window_both_learn_it),
         cmocka_unit_test(nonsense_in_a_ring_makes_its_writer_lost),
         cmocka_unit_test(a_slow_listener_hears_the_latest_notices_whole),
-        cmocka_unit_test(misuse_of_a_port_is_refused),
+        cmocka_unit_test(misuse_is_refused),
         cmocka_unit_test(failed_allocations_of_one_rank_leak_nothing_and_stop_nobody),
         cmocka_unit_test(a_peer_that_dies_does_not_hang_an_open),
         cmocka_unit_test(a_huge_window_costs_what_is_touched),

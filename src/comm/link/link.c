@@ -1,4 +1,5 @@
-/* link.c - what every link answers alike: a port's arguments, and windows where there are none. */
+/* link.c - what every link answers alike: arguments that cannot be right, and windows where there
+ * are none. */
 #include "comm/link/link.h"
 
 #define MAX_PORT_ID (UINT32_C(1) << 28)
@@ -31,6 +32,27 @@ epx_status epx_port_check(const char *link, const epx_port_config *cfg)
         return epx_fail(EPX_ERR_INVALID, "%s port %u: slots of %zu bytes, not a multiple of %d",
                         link, cfg->id, cfg->slot_bytes, EPX_SLOT_ALIGN);
     return check_peers(link, cfg);
+}
+
+epx_status epx_window_check(const epx_link *link, const int32_t *peers, int32_t num_peers,
+                            size_t bytes)
+{
+    const char *name = link->ops->name;
+    bool found = false;
+    int32_t i;
+
+    if (bytes == 0 || num_peers < 1 || peers == NULL)
+        return epx_fail(EPX_ERR_INVALID, "%s window: %zu bytes of %d peers", name, bytes,
+                        num_peers);
+    for (i = 0; i < num_peers; i++) {
+        if (peers[i] < 0 || (i > 0 && peers[i] <= peers[i - 1]))
+            return epx_fail(EPX_ERR_INVALID, "%s window: peer %d is rank %d", name, i, peers[i]);
+        found |= peers[i] == link->rank;
+    }
+    if (!found)
+        return epx_fail(EPX_ERR_INVALID, "%s window: rank %d is not among its peers", name,
+                        link->rank);
+    return EPX_OK;
 }
 
 epx_status epx_link_no_window(epx_link *link, const int32_t *peers, int32_t num_peers, size_t bytes,

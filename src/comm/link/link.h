@@ -110,5 +110,8 @@ void epx_link_no_ring(epx_link *link, int32_t peer);
 
 /* Checks id, depth, slot_bytes and peers: what every port_open starts with. */
 EPX_NODISCARD epx_status epx_port_check(const char *link, const epx_port_config *cfg);
+/* The same for window_open: bytes, ascending peers, oneself among them. */
+EPX_NODISCARD epx_status epx_window_check(const epx_link *link, const int32_t *peers,
+                                          int32_t num_peers, size_t bytes);
 
 #endif /* EPX_COMM_LINK_LINK_H */

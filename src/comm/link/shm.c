@@ -25,16 +25,10 @@ epx_status epx_shm_check_peers(epx_shm *shm, const int32_t *peers, int32_t count
 {
     int32_t i;
 
-    if (count < 1 || peers == NULL)
-        return epx_fail(EPX_ERR_INVALID, "%s: %d peers", shm->base.ops->name, count);
-    for (i = 0; i < count; i++) {
-        if (i > 0 && peers[i] <= peers[i - 1])
-            return epx_fail(EPX_ERR_INVALID, "%s: peer %d is rank %d, after rank %d",
-                            shm->base.ops->name, i, peers[i], peers[i - 1]);
+    for (i = 0; i < count; i++)
         if (epx_shm_find(shm, peers[i]) == NULL)
             return epx_fail(EPX_ERR_INVALID, "%s: rank %d is not on the node of rank %d",
                             shm->base.ops->name, peers[i], shm->base.rank);
-    }
     return EPX_OK;
 }
 

@@ -42,24 +42,6 @@ static epx_status map_all(epx_shm *shm, epx_window *window, int own_fd)
     return st;
 }
 
-static epx_status check_arguments(epx_shm *shm, const int32_t *peers, int32_t num_peers,
-                                  size_t bytes)
-{
-    epx_status st;
-
-    if (bytes == 0)
-        return epx_fail(EPX_ERR_INVALID, "%s of 0 bytes", what);
-    st = epx_shm_check_peers(shm, peers, num_peers);
-    if (st != EPX_OK)
-        return st;
-    while (num_peers > 0 && peers[num_peers - 1] != shm->base.rank)
-        num_peers--;
-    if (num_peers == 0)
-        return epx_fail(EPX_ERR_INVALID, "%s: rank %d is not among its peers", what,
-                        shm->base.rank);
-    return EPX_OK;
-}
-
 /* Both sides of a pair compute it alike: different groups never take each other's memory. */
 static uint32_t group_id(const int32_t *peers, int32_t num_peers)
 {
@@ -79,7 +61,9 @@ epx_status epx_shm_window_open(epx_link *link, const int32_t *peers, int32_t num
     epx_status st;
     int own_fd = -1;
 
-    st = check_arguments(shm, peers, num_peers, bytes);
+    st = epx_window_check(link, peers, num_peers, bytes);
+    if (st == EPX_OK)
+        st = epx_shm_check_peers(shm, peers, num_peers);
     if (st != EPX_OK)
         return st;
     st = alloc_window(link, peers, num_peers, bytes, &window);

@@ -212,8 +212,11 @@ static epx_status sim_put(epx_port *base, int32_t peer, size_t bytes)
     epx_world *world = world_of(base);
     sim_ring *ring = port->out[peer];
     unsigned char *slot = ring->slots + ring->head % ring->depth * ring->slot_bytes;
-    uint64_t at = epx_world_now(world) + epx_world_delay(world);
+    uint64_t at;
 
+    if (bytes > ring->slot_bytes)
+        return epx_fail(EPX_ERR_INVALID, "sim port: %zu bytes into %zu", bytes, ring->slot_bytes);
+    at = epx_world_now(world) + epx_world_delay(world);
     epx_world_count_event(world, base->link->rank);
     ring->bytes[ring->head % ring->depth] = bytes;
     ring->head++;
@@ -373,7 +376,9 @@ static epx_status sim_window_open(epx_link *base, const int32_t *peers, int32_t 
 
     if (!base->ops->mapped)
         return epx_link_no_window(base, peers, num_peers, bytes, window_out);
-    st = window_key(link, peers, num_peers, &key);
+    st = epx_window_check(base, peers, num_peers, bytes);
+    if (st == EPX_OK)
+        st = window_key(link, peers, num_peers, &key);
     if (st == EPX_OK)
         st = join_meeting(link, key, num_peers, &meeting);
     if (st != EPX_OK)
