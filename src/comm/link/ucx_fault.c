@@ -172,6 +172,8 @@ bool epx_ucx_hear(epx_link *base, epx_notice *notice_out)
     return true;
 }
 
+/* An endpoint that works stays open, unused, until the link closes: UCX 1.13 aborts the process,
+ * here or over there, when one is closed by force while its lanes are still being wired up. */
 void epx_ucx_fail(epx_link *base, int32_t rank)
 {
     epx_ucx_link *link = (epx_ucx_link *)base;
@@ -181,7 +183,9 @@ void epx_ucx_fail(epx_link *base, int32_t rank)
     if (rank < 0 || rank >= link->size || link->peers[rank].failed)
         return;
     link->peers[rank].failed = true;
-    epx_ucx_drop(&link->peers[rank]);
+    if (link->peers[rank].state == EPX_UCX_BROKEN)
+        epx_ucx_drop(&link->peers[rank]);
+    link->peers[rank].state = EPX_UCX_GONE;
     for (port = link->ports; port != NULL; port = port->next) {
         ring = epx_ucx_port_ring(port, rank);
         if (ring != NULL)
