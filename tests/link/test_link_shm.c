@@ -184,6 +184,8 @@ static bool misuse(link_seat *seat)
     LINK_CHECK(seat, ops->put(port, 1, 1) == EPX_ERR_INVALID); /* no such peer */
     LINK_CHECK(seat, ops->reserve(port, -1) == NULL);
     LINK_CHECK(seat, ops->release(port, 0) == EPX_ERR_INVALID); /* nothing was peeked */
+    if (!link_barrier(seat))
+        return false;
     for (i = 0; i < 2; i++) {
         while (ops->peek(port, 0, &bytes) == NULL)
             LINK_CHECK(seat, link_turn(seat, seat->until));
