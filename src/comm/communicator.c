@@ -1,4 +1,4 @@
-/* communicator.c - making, splitting and ending communicators. */
+/* communicator.c - making and ending communicators. */
 #include "comm/communicator.h"
 
 #include <fcntl.h>
