@@ -153,6 +153,18 @@ static void take_end(epx_star *star, epx_member *member)
                                               : "closed its connection without a farewell");
 }
 
+/* What came together with the last words of the handshake: no descriptor tells of it any more. */
+static void take_early(epx_star *star)
+{
+    int32_t i;
+
+    for (i = 0; i < star->num_members; i++) {
+        take_all(star, &star->members[i]);
+        if (star->members[i].conn.fd >= 0 && star->members[i].conn.ended)
+            take_end(star, &star->members[i]);
+    }
+}
+
 static bool serve(epx_star *star, epx_member *member)
 {
     bool moved = false;
@@ -333,6 +345,7 @@ epx_status epx_star_open(const epx_star_config *cfg, epx_boot **boot_out)
         star_close(&star->boot, false);
         return st;
     }
+    take_early(star);
     *boot_out = &star->boot;
     return EPX_OK;
 }
