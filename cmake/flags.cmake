@@ -24,7 +24,8 @@ if(EPX_WERROR)
 endif()
 
 if(EPX_SANITIZE)
-  target_compile_options(epx_flags INTERFACE -fsanitize=${EPX_SANITIZE} -fno-omit-frame-pointer)
+  target_compile_options(epx_flags INTERFACE -fsanitize=${EPX_SANITIZE} -fno-omit-frame-pointer
+    -Wno-maybe-uninitialized) # instrumented code hides from gcc what is set where
   target_link_options(epx_flags INTERFACE -fsanitize=${EPX_SANITIZE})
   if(EPX_SANITIZE MATCHES "undefined")
     target_compile_options(epx_flags INTERFACE -fno-sanitize-recover=undefined)

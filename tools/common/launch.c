@@ -90,9 +90,12 @@ static int32_t environment_rank(void)
                                         "PMIX_RANK"};
     size_t i;
 
-    for (i = 0; i < sizeof(names) / sizeof(names[0]) && launch_environment() != NULL; i++)
-        if (is_set(names[i]))
-            return (int32_t)strtol(getenv(names[i]), NULL, 10);
+    for (i = 0; i < sizeof(names) / sizeof(names[0]) && launch_environment() != NULL; i++) {
+        const char *text = getenv(names[i]);
+
+        if (text != NULL && *text != '\0')
+            return (int32_t)strtol(text, NULL, 10);
+    }
     return -1;
 }
 

@@ -52,7 +52,7 @@ static bool find_interface(const struct sockaddr *address, char *name, size_t by
 static bool find_route(const char *host, char *name, size_t bytes)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_DGRAM}, *list;
-    struct sockaddr_storage local;
+    struct sockaddr_storage local = {0};
     socklen_t length = sizeof(local);
     bool found = false;
     int fd;

@@ -253,7 +253,7 @@ static void draw_groups(routing *r, uint64_t *rng, int32_t *ids)
         uint64_t e;
 
         j = i + (uint32_t)tool_rng_below(rng, r->num_groups - i);
-        swap = groups[i];
+        swap = groups[i]; /* NOLINT(clang-analyzer-core*): use_groups <= num_groups */
         groups[i] = groups[j];
         groups[j] = swap;
         for (e = groups[i] * experts / r->num_groups; e < (groups[i] + 1) * experts / r->num_groups;

@@ -189,7 +189,7 @@ void routing_text_start(routing *r)
 void routing_text_fill(const routing *r, uint64_t index, int32_t *ids, float *weights)
 {
     int16_t row[ROUTING_TEXT_DIM];
-    int64_t best[EPX_MAX_TOPK], lowest = INT64_MAX;
+    int64_t best[EPX_MAX_TOPK] = {0}, lowest = INT64_MAX;
     uint32_t found = 0, at, j, i;
     int32_t e;
 

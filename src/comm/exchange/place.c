@@ -142,7 +142,7 @@ void epx_place_own(epx_dispatch_op *op, uint64_t token)
     int32_t begin = x->shape.node_begin[x->shape.node];
     int32_t end = x->shape.node_begin[x->shape.node + 1];
     uint16_t slot[UINT8_MAX];
-    float weight[UINT8_MAX], side[UINT8_MAX];
+    float weight[UINT8_MAX], side[UINT8_MAX] = {0};
     epx_wire_meta meta = {.head = {.token = (uint32_t)token}, .slot = slot, .weight = weight};
     epx_relay_row *row;
     uint32_t i;

@@ -162,10 +162,12 @@ static epx_status size_chunks(epx_shape *shape)
         room = largest;
     shape->slot_bytes = epx_align(room + sizeof(epx_frame) + META_PAD, EPX_SLOT_ALIGN);
     for (plan = EPX_PLAN_FLAT; plan <= EPX_PLAN_INTER_FIRST; plan++) {
-        size_t row = shape->row_max[plan] > shape->return_row_max[plan]
-                         ? shape->row_max[plan]
-                         : shape->return_row_max[plan];
+        size_t row = 1;
 
+        if (shape->row_max[plan] > row)
+            row = shape->row_max[plan];
+        if (shape->return_row_max[plan] > row)
+            row = shape->return_row_max[plan];
         shape->chunk_rows[plan] =
             (uint32_t)(room / row < MAX_CHUNK_ROWS ? room / row : MAX_CHUNK_ROWS);
     }

@@ -274,7 +274,7 @@ static void prefix_sums(epx_exchange *x)
 {
     const epx_shape *s = &x->shape;
     size_t slots = (size_t)epx_shape_slots(s, s->node), members = (size_t)s->members, k;
-    uint32_t *output = x->next_output, *row = x->next_row; /* of the source before */
+    uint32_t *output, *row; /* of the source before */
     int32_t place;
 
     start_outputs(x, x->next_output + (size_t)s->grid->order[0] * slots);

@@ -191,7 +191,7 @@ epx_status epx_shm_port_open(epx_link *link, const epx_port_config *cfg, epx_por
     if (st == EPX_OK)
         st = make_own(port, &own_fd);
     st = epx_shm_pass(shm, EPX_SHM_PORT, cfg->id, cfg->peers, cfg->num_peers, &own_fd, 1, st);
-    if (st == EPX_OK) {
+    if (st == EPX_OK && port != NULL) {
         st = take_all(shm, port);
         epx_shm_close_fds(shm->fds, cfg->num_peers);
     }

@@ -71,7 +71,7 @@ epx_status epx_shm_window_open(epx_link *link, const int32_t *peers, int32_t num
         st = epx_memfd_create(what, bytes, &own_fd);
     st = epx_shm_pass(shm, EPX_SHM_WINDOW, group_id(peers, num_peers), peers, num_peers, &own_fd, 1,
                       st);
-    if (st == EPX_OK) {
+    if (st == EPX_OK && window != NULL) {
         st = map_all(shm, window, own_fd);
         epx_shm_close_fds(shm->fds, num_peers);
     }

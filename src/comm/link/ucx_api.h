@@ -39,8 +39,8 @@
     X(ucs_status_string)
 
 typedef struct epx_ucx_api {
-    void *library; /* from dlopen; owns */
-#define EPX_X(name) __typeof__(name) *name;
+    void *library;                          /* from dlopen; owns */
+#define EPX_X(name) __typeof__(name) *name; /* NOLINT: a declaration takes no parentheses */
     EPX_UCX_FUNCTIONS(EPX_X)
 #undef EPX_X
 } epx_ucx_api;

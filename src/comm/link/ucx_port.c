@@ -68,7 +68,7 @@ static epx_status make_port(epx_ucx_link *link, const epx_port_config *cfg, epx_
     port->slots = epx_mem_alloc("UCX slots", slots, sizeof(*port->slots));
     if (port->peers != NULL && port->rings != NULL && port->slots != NULL)
         port->memory = epx_mem_reserve("UCX ring memory", bytes);
-    if (port->memory == NULL) {
+    if (port->peers == NULL || port->rings == NULL || port->slots == NULL || port->memory == NULL) {
         free_port(port);
         return EPX_ERR_NO_MEMORY;
     }
