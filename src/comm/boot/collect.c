@@ -39,6 +39,7 @@ void epx_collect_finish(epx_star *star)
     for (i = 1; i < star->num_members; i++) {
         star->members[i].sending = true;
         star->members[i].sent = 0;
+        star->members[i].served = false;
     }
 }
 
@@ -76,8 +77,7 @@ bool epx_star_on_gather(epx_star *star, epx_member *member, const epx_boot_frame
         return star->broken; /* then numbers mean nothing any more */
     member->entered = number;
     member->entered_bytes = bytes;
-    member->got = 0;
-    member->served = false;
+    member->got = 0; /* `served` still belongs to the gather before */
     if (bytes <= EPX_EARLY)
         memcpy(member->early, p, bytes);
     if (star->gather == EPX_GATHER_COLLECTING && number == star->number) {
