@@ -157,7 +157,6 @@ static epx_status accept_one(epx_door *door, door_slot **slot_out)
     epx_conn_init(&slot->conn, fd, door->buffers[slot - door->slots], SLOT_IN, SLOT_OUT);
     slot->since_ns = epx_clock_ns();
     slot->greeted = false;
-    epx_addr_tune(fd);
     st = watch(door, fd, (uint32_t)(slot - door->slots));
     if (st != EPX_OK) {
         epx_conn_close(&slot->conn);
@@ -222,6 +221,7 @@ static bool serve(epx_door *door, door_slot *slot, epx_guest *guest_out)
             return false;
         } else if (advance(door, slot, &frame)) {
             epoll_ctl(door->epoll_fd, EPOLL_CTL_DEL, slot->conn.fd, NULL);
+            epx_addr_tune(slot->conn.fd); /* strangers are not worth these calls */
             guest_out->claim = slot->claim;
             guest_out->conn = &slot->conn;
             epx_addr_peer_text(slot->conn.fd, guest_out->from, sizeof(guest_out->from));
