@@ -13,14 +13,13 @@
 
 #include "comm/boot/auth.h"
 #include "comm/boot/bytes.h"
+#include "core/clock.h"
 #include "core/log.h"
 
 #define KNOCK_MAGIC 0x6b636e6bu
 #define KNOCK_HEAD 12 /* magic, from, to */
 #define KNOCK_BYTES (KNOCK_HEAD + EPX_MAC_BYTES)
-#define ANSWER_YES 0x79657379u
-#define ANSWER_NO 0x6f6e6f6eu /* another user: no neighbours, by agreement */
-#define ANSWER_BYTES (4 + EPX_MAC_BYTES)
+#define PATIENCE_NS (100 * EPX_NS_PER_MS) /* with a silent connection, when room is short */
 
 static const uint8_t *name_of(const epx_meshing *m, int32_t rank)
 {
@@ -74,13 +73,12 @@ epx_status epx_mesh_listen(epx_meshing *m, const uint8_t name[EPX_MESH_NAME])
 
 /* ---- knocks of lower ranks ------------------------------------------------------------------- */
 
-static void answer(const epx_meshing *m, int fd, int32_t from, uint32_t word)
+static void answer(const epx_meshing *m, int fd, int32_t from)
 {
-    uint8_t bytes[ANSWER_BYTES];
+    uint8_t mac[EPX_MAC_BYTES];
 
-    epx_put_u32(bytes, word);
-    prove(m, word == ANSWER_YES ? "epx mesh yes" : "epx mesh no", from, m->boot->rank, bytes + 4);
-    if (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+    prove(m, "epx mesh answer", from, m->boot->rank, mac);
+    if (send(fd, mac, sizeof(mac), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
         epx_log(EPX_LOG_DEBUG, "mesh: rank %d is gone already", from); /* noticed by its end */
 }
 
@@ -100,7 +98,7 @@ static int32_t read_knock(const epx_meshing *m, const uint8_t *bytes, ssize_t n)
     return epx_auth_equal(mac, bytes + KNOCK_HEAD) ? from : -1;
 }
 
-/* Hears one accepted connection; true when it has left the waiting list's care. */
+/* Hears one accepted connection; true when it needs no waiting any more. */
 static bool hear_knock(epx_meshing *m, int fd)
 {
     uint8_t bytes[KNOCK_BYTES + 1];
@@ -113,15 +111,11 @@ static bool hear_knock(epx_meshing *m, int fd)
     if (from < 0 || m->pairs[from] == EPX_PAIR_DONE) {
         epx_log(EPX_LOG_DEBUG, "mesh: a stranger knocked");
         close(fd);
-    } else if (!same_user(fd)) {
-        answer(m, fd, from, ANSWER_NO);
-        close(fd);
-        m->pairs[from] = EPX_PAIR_DONE;
-    } else {
-        answer(m, fd, from, ANSWER_YES);
-        m->mesh->peers[from].fd = fd;
-        m->pairs[from] = EPX_PAIR_DONE;
+        return true;
     }
+    answer(m, fd, from);
+    m->mesh->peers[from].fd = fd;
+    m->pairs[from] = EPX_PAIR_DONE;
     return true;
 }
 
@@ -130,26 +124,37 @@ static void hear_knocks(epx_meshing *m)
     int i, kept = 0;
 
     for (i = 0; i < m->num_waiting; i++)
-        if (!hear_knock(m, m->waiting[i]))
+        if (!hear_knock(m, m->waiting[i].fd))
             m->waiting[kept++] = m->waiting[i];
     m->num_waiting = kept;
 }
 
+/* Room for one more: a neighbour speaks as soon as it has connected, so one that has been silent
+ * for long may go. False: those in the queue have to wait. */
+static bool make_room(epx_meshing *m)
+{
+    if (m->num_waiting < m->waiting_room)
+        return true;
+    if (epx_clock_ns() - m->waiting[0].since_ns < PATIENCE_NS)
+        return false;
+    close(m->waiting[0].fd);
+    memmove(m->waiting, m->waiting + 1, sizeof(*m->waiting) * (size_t)--m->num_waiting);
+    return true;
+}
+
+/* Users that are not ours are turned away at once: none of our ranks would have connected, for it
+ * would have seen the same difference. */
 static void accept_knocks(epx_meshing *m)
 {
-    int fd;
+    while (m->listen_fd >= 0 && make_room(m)) {
+        int fd = accept4(m->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-    while (m->listen_fd >= 0) {
-        fd = accept4(m->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0)
             return;
-        if (hear_knock(m, fd))
-            continue;
-        if (m->num_waiting == m->waiting_room) { /* only strangers are that slow: the oldest goes */
-            close(m->waiting[0]);
-            memmove(m->waiting, m->waiting + 1, sizeof(int) * (size_t)--m->num_waiting);
-        }
-        m->waiting[m->num_waiting++] = fd;
+        if (!same_user(fd))
+            close(fd);
+        else if (!hear_knock(m, fd))
+            m->waiting[m->num_waiting++] = (epx_silent){.fd = fd, .since_ns = epx_clock_ns()};
     }
 }
 
@@ -191,24 +196,17 @@ void epx_mesh_knock(epx_meshing *m, int32_t to)
 
 static epx_status hear_answer(epx_meshing *m, int32_t to)
 {
-    epx_mesh_peer *peer = &m->mesh->peers[to];
-    uint8_t bytes[ANSWER_BYTES + 1], mac[EPX_MAC_BYTES];
-    ssize_t n = recv(peer->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-    uint32_t word;
+    uint8_t bytes[EPX_MAC_BYTES + 1], mac[EPX_MAC_BYTES];
+    ssize_t n = recv(m->mesh->peers[to].fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return EPX_OK;
     if (n <= 0)
         return epx_fail(EPX_ERR_PEER_LOST, "lost rank %d while connecting Unix sockets", to);
-    epx_get_u32(bytes, &word);
-    prove(m, word == ANSWER_YES ? "epx mesh yes" : "epx mesh no", m->boot->rank, to, mac);
-    if (n != ANSWER_BYTES || !epx_auth_equal(mac, bytes + 4))
+    prove(m, "epx mesh answer", m->boot->rank, to, mac);
+    if (n != EPX_MAC_BYTES || !epx_auth_equal(mac, bytes))
         return epx_fail(EPX_ERR_AUTH, "rank %d's Unix socket did not prove the job key", to);
     m->pairs[to] = EPX_PAIR_DONE;
-    if (word == ANSWER_YES)
-        return EPX_OK;
-    close(peer->fd);
-    peer->fd = -1;
     return EPX_OK;
 }
 

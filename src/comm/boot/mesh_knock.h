@@ -20,6 +20,11 @@ typedef enum epx_pair {
     EPX_PAIR_DONE
 } epx_pair;
 
+typedef struct epx_silent {
+    int fd; /* owns */
+    uint64_t since_ns;
+} epx_silent;
+
 typedef struct epx_meshing {
     epx_boot *boot; /* borrows */
     epx_mesh *mesh;
@@ -31,7 +36,7 @@ typedef struct epx_meshing {
     bool *late;      /* owns, [size] */
     size_t row_bytes;
     uint8_t *row, *rows; /* own, [row_bytes], [size][row_bytes]: whom a rank could reach */
-    int *waiting;        /* owns, [waiting_room] accepted, nothing heard yet; oldest first */
+    epx_silent *waiting; /* owns, [waiting_room] accepted, nothing heard yet; oldest first */
     int num_waiting, waiting_room;
     struct pollfd *polls; /* owns */
 } epx_meshing;

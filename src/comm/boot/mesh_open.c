@@ -15,7 +15,8 @@
 #include "core/clock.h"
 #include "core/mem.h"
 
-#define STRANGERS 16 /* connections beyond those of the candidates */
+#define FULL_MS 5    /* between looks at a full waiting list */
+#define STRANGERS 64 /* silent connections, beyond those of the candidates */
 
 static epx_status prepare(epx_meshing *m, const int32_t *candidates, int32_t count)
 {
@@ -98,16 +99,19 @@ static epx_status expired(const epx_meshing *m)
 /* Sleeps until a knock, an answer, or (boot_too) news over the boot. */
 static epx_status sleep_for_news(epx_meshing *m, bool boot_too, int limit_ms)
 {
+    bool full = m->num_waiting == m->waiting_room; /* then the queue is left alone for a while */
     uint64_t now = epx_clock_ns();
     nfds_t n = 0;
     int32_t i;
 
     if (now >= m->until_ns)
         return expired(m);
-    m->polls[n++] = (struct pollfd){.fd = m->listen_fd, .events = POLLIN};
+    if (full && limit_ms > FULL_MS)
+        limit_ms = FULL_MS;
+    m->polls[n++] = (struct pollfd){.fd = full ? -1 : m->listen_fd, .events = POLLIN};
     m->polls[n++] = (struct pollfd){.fd = boot_too ? m->boot->fd : -1, .events = POLLIN};
     for (i = 0; i < m->num_waiting; i++)
-        m->polls[n++] = (struct pollfd){.fd = m->waiting[i], .events = POLLIN};
+        m->polls[n++] = (struct pollfd){.fd = m->waiting[i].fd, .events = POLLIN};
     for (i = m->boot->rank + 1; i < m->boot->size; i++)
         if (m->pairs[i] == EPX_PAIR_KNOCKED)
             m->polls[n++] = (struct pollfd){.fd = m->mesh->peers[i].fd, .events = POLLIN};
@@ -180,7 +184,7 @@ static void cleanup(epx_meshing *m)
     int i;
 
     for (i = 0; i < m->num_waiting; i++)
-        close(m->waiting[i]);
+        close(m->waiting[i].fd);
     if (m->listen_fd >= 0)
         close(m->listen_fd);
     epx_mem_free(m->polls);
