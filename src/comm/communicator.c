@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -29,11 +28,8 @@ uint32_t epx_version(void)
 
 /* ---- the root ------------------------------------------------------------------------------- */
 
-static void root_close(epx_root *root, bool graceful)
+static void root_close(epx_root *root)
 {
-    (void)graceful;
-    if (root == NULL)
-        return;
     epx_root_stop_thread(root);
     if (root->far != NULL)
         root->far->ops->close(root->far);
@@ -100,7 +96,7 @@ static epx_status root_new(epx_world *world, int32_t rank, int32_t size, uint32_
     if (st == EPX_OK && root->waits_for == NULL)
         st = EPX_ERR_NO_MEMORY;
     if (st != EPX_OK) {
-        root_close(root, false);
+        root_close(root);
         return st;
     }
     for (i = 0; i < size; i++)
@@ -141,14 +137,13 @@ static epx_status watch_all(epx_root *root, const epx_boot *boot)
 
 /* ---- links ---------------------------------------------------------------------------------- */
 
-static epx_status open_near(epx_root *root, epx_comm *comm)
+static epx_status open_near(epx_root *root)
 {
     int32_t node = root->grid.node_of[root->rank];
     const int32_t *members = root->grid.order + root->grid.begin[node];
 
     if (root->world != NULL)
         return epx_sim_link_open(root->world, root->rank, true, &root->near);
-    (void)comm;
     return epx_shm_open(root->rank, members, epx_grid_members(&root->grid, node), root->mesh,
                         root->timeout_ms, &root->near);
 }
@@ -303,7 +298,7 @@ static epx_status comm_build(epx_comm *comm, const char *node_name, uint32_t pro
     epx_status st = build_grids(root, comm, node_name);
 
     if (st == EPX_OK)
-        st = open_near(root, comm);
+        st = open_near(root);
     if (st == EPX_OK)
         st = open_far(root, comm->boot);
     if (st == EPX_OK && root->world == NULL)
@@ -354,11 +349,11 @@ static epx_status create(epx_world *world, epx_boot *boot, const char *node_name
     return EPX_OK;
 
 err_comm:
-    root_close(root, false);
-    root = NULL;
+    root_close(root); /* its thread still sees the communicator */
     comm_free(comm);
+    goto err_boot;
 err_root:
-    root_close(root, false);
+    root_close(root);
 err_boot:
     epx_boot_close(boot, false);
     return st;
@@ -430,7 +425,7 @@ void epx_comm_destroy(epx_comm *comm)
     unlink_comm(root, comm);
     epx_root_leave(root);
     if (comm->is_root)
-        root_close(root, graceful);
+        root_close(root);
     epx_boot_close(comm->boot, graceful);
     comm_free(comm);
 }

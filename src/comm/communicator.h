@@ -11,18 +11,12 @@ struct epx_comm {
     int32_t rank, size;
     int32_t *root_rank; /* [size] owns; ascending only by (key, rank) */
     epx_grid grid;      /* of this communicator's ranks */
-    uint64_t group;     /* number that its members, and only they, agree on */
-    uint32_t splits;    /* made from it so far */
     bool is_root;
     bool leaving; /* its boot is quiet from now on */
-    epx_fault fault_copy;
 };
 
 /* On a simulated world: called inside each rank's coroutine. */
 EPX_NODISCARD epx_status epx_comm_create_sim(epx_world *world, int32_t rank, epx_comm **comm_out);
-
-/* The own node's members / all other ranks, as root ranks ascending; counts returned. */
-int32_t epx_comm_near_ranks(const epx_comm *comm, int32_t *ranks_out);
 
 /* Collective: a port id that no two ranks of comm have used between them. */
 EPX_NODISCARD epx_status epx_comm_new_id(epx_comm *comm, uint32_t *id_out);

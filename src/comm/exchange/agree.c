@@ -152,7 +152,7 @@ bool epx_agree_step(epx_exchange *x)
             did |= take_tally(x, s);
     if (a->missing == 0 && !a->published) {
         a->published = true;
-        /* pairs with the acquire in epx_agree_done of the members: they see the tallies */
+        /* pairs with the acquire of epx_exchange_late_member: members see the tallies */
         atomic_store_explicit(&epx_exchange_control(x, x->shape.local)->agreed, a->sequence,
                               memory_order_release);
         epx_exchange_ring(x);
@@ -161,22 +161,14 @@ bool epx_agree_step(epx_exchange *x)
     return did;
 }
 
-static bool member_published(const epx_exchange *x, int32_t local)
+static int32_t late_member(const epx_exchange *x)
 {
-    return atomic_load_explicit(&epx_exchange_control(x, local)->agreed, memory_order_acquire) >=
-           x->agree.sequence;
+    return epx_exchange_late_member(x, offsetof(epx_control, agreed), x->agree.sequence);
 }
 
 bool epx_agree_done(const epx_exchange *x)
 {
-    int32_t l;
-
-    if (!x->agree.sent_all || !x->agree.published)
-        return false;
-    for (l = 0; l < x->shape.members; l++)
-        if (!member_published(x, l))
-            return false;
-    return true;
+    return x->agree.sent_all && x->agree.published && late_member(x) < 0;
 }
 
 int32_t epx_agree_waits_for(const epx_exchange *x)
@@ -187,8 +179,6 @@ int32_t epx_agree_waits_for(const epx_exchange *x)
     for (i = 0; i < grid->num_ranks && x->agree.missing > 0; i++)
         if (!x->agree.have[i])
             return epx_exchange_root_rank(x, i);
-    for (i = 0; i < x->shape.members; i++)
-        if (!member_published(x, i))
-            return epx_exchange_root_rank(x, epx_grid_rank(grid, x->shape.node, i));
-    return -1;
+    i = late_member(x);
+    return i < 0 ? -1 : epx_exchange_root_rank(x, epx_grid_rank(grid, x->shape.node, i));
 }

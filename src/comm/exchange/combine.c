@@ -29,19 +29,9 @@ static void finish(epx_combine_op *op)
     epx_root_remove(op->x->root, &op->work);
 }
 
-/* A member whose `what` counter has not reached this combine; -1: all have. */
-static int32_t late_member(const epx_combine_op *op, size_t what)
+static int32_t late_member(const epx_combine_op *op, size_t counter)
 {
-    int32_t l;
-
-    for (l = 0; l < op->x->shape.members; l++) {
-        const char *control = (const char *)epx_exchange_control(op->x, l);
-        atomic_uint_fast64_t *counter = (atomic_uint_fast64_t *)(void *)(uintptr_t)(control + what);
-
-        if (atomic_load_explicit(counter, memory_order_acquire) < op->x->combines)
-            return l;
-    }
-    return -1;
+    return epx_exchange_late_member(op->x, counter, op->x->combines);
 }
 
 static bool enter_turn(epx_combine_op *op)
@@ -155,7 +145,7 @@ static bool move_turn(epx_combine_op *op)
     if (op->reduce_left + op->forward_left != 0 || op->token < op->h->num_tokens ||
         x->root->fault.status != EPX_OK)
         return did;
-    /* pairs with the acquire of late_member: nothing of theirs is read after this */
+    /* pairs with the acquire of epx_exchange_late_member: nothing of theirs is read after this */
     atomic_store_explicit(&epx_exchange_control(x, x->shape.local)->combined, x->combines,
                           memory_order_release);
     epx_exchange_ring(x);
@@ -305,7 +295,7 @@ void epx_combine_launch(epx_exchange *x, epx_handle *h, const epx_combine_out *o
     op->phase = EPX_PHASE_ENTER;
     reset(op);
     h->refs++; /* the operation's own */
-    /* pairs with the acquire of late_member: members see the outputs */
+    /* pairs with the acquire of epx_exchange_late_member: members see the outputs */
     atomic_store_explicit(&epx_exchange_control(x, x->shape.local)->outputs, x->combines,
                           memory_order_release);
     epx_exchange_ring(x);

@@ -64,14 +64,15 @@ static bool agree_turn(epx_dispatch_op *op)
     return true;
 }
 
+static int32_t late_member(const epx_dispatch_op *op, size_t counter)
+{
+    return epx_exchange_late_member(op->x, counter, op->h->sequence);
+}
+
 static bool enter_turn(epx_dispatch_op *op)
 {
-    int32_t l;
-
-    for (l = 0; l < op->x->shape.members; l++)
-        if (atomic_load_explicit(&epx_exchange_control(op->x, l)->entered, memory_order_acquire) <
-            op->h->sequence)
-            return false;
+    if (late_member(op, offsetof(epx_control, entered)) >= 0)
+        return false;
     start_moving(op);
     return true;
 }
@@ -226,7 +227,7 @@ static bool move_turn(epx_dispatch_op *op)
     if (op->out_left + op->in_left + op->forward_left != 0 || op->own_token < op->h->num_tokens ||
         x->root->fault.status != EPX_OK)
         return did;
-    /* pairs with the acquire in settle_turn of the members: they see the rows */
+    /* pairs with the acquire of epx_exchange_late_member: members see the rows */
     atomic_store_explicit(&epx_exchange_control(x, x->shape.local)->fanned, op->h->sequence,
                           memory_order_release);
     epx_exchange_ring(x);
@@ -234,20 +235,9 @@ static bool move_turn(epx_dispatch_op *op)
     return true;
 }
 
-static int32_t unsettled_member(const epx_dispatch_op *op)
-{
-    int32_t l;
-
-    for (l = 0; l < op->x->shape.members; l++)
-        if (atomic_load_explicit(&epx_exchange_control(op->x, l)->fanned, memory_order_acquire) <
-            op->h->sequence)
-            return l;
-    return -1;
-}
-
 static bool settle_turn(epx_dispatch_op *op, uint64_t now)
 {
-    if (unsettled_member(op) >= 0) {
+    if (late_member(op, offsetof(epx_control, fanned)) >= 0) {
         if (epx_exchange_members_moved(op->x))
             op->work.deadline = epx_deadline(now, op->x->root->timeout_ms);
         return false;
@@ -326,7 +316,7 @@ static void waiting(const epx_work *work, epx_waiting *out)
         waiting_to_move(op, out);
         break;
     default:
-        l = unsettled_member(op);
+        l = late_member(op, offsetof(epx_control, fanned));
         if (l >= 0)
             out->rank = epx_exchange_root_rank(x, epx_grid_rank(x->shape.grid, x->shape.node, l));
         snprintf(out->what, sizeof(out->what), "dispatch %llu: the node's ranks",

@@ -23,6 +23,20 @@ void epx_exchange_ring(const epx_exchange *x)
                 near, epx_exchange_root_rank(x, epx_grid_rank(x->shape.grid, x->shape.node, l)));
 }
 
+int32_t epx_exchange_late_member(const epx_exchange *x, size_t counter, uint64_t sequence)
+{
+    int32_t l;
+
+    for (l = 0; l < x->shape.members; l++) {
+        const char *control = (const char *)epx_exchange_control(x, l);
+        const atomic_uint_fast64_t *reached = (const void *)(control + counter);
+
+        if (atomic_load_explicit(reached, memory_order_acquire) < sequence)
+            return l;
+    }
+    return -1;
+}
+
 bool epx_exchange_broken(epx_exchange *x, epx_status status, int32_t rank)
 {
     if (status == EPX_OK)

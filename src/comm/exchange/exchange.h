@@ -138,6 +138,10 @@ static inline int32_t epx_exchange_root_rank(const epx_exchange *x, int32_t rank
     return x->comm->root_rank[rank];
 }
 
+/* A member whose counter (its offset in epx_control) has not reached `sequence`; -1: all have. What
+ * the members wrote before they reached it is visible then. */
+int32_t epx_exchange_late_member(const epx_exchange *x, size_t counter, uint64_t sequence);
+
 /* Wakes all other members of the node. */
 void epx_exchange_ring(const epx_exchange *x);
 

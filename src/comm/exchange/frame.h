@@ -12,11 +12,7 @@
 
 #include "core/fail.h"
 
-typedef enum epx_frame_kind {
-    EPX_FRAME_DISPATCH = 1,
-    EPX_FRAME_COMBINE,
-    EPX_FRAME_BLOCK /* of an all-to-all */
-} epx_frame_kind;
+typedef enum epx_frame_kind { EPX_FRAME_DISPATCH = 1, EPX_FRAME_COMBINE } epx_frame_kind;
 
 typedef struct epx_frame {
     uint32_t magic;
@@ -26,7 +22,7 @@ typedef struct epx_frame {
     int32_t source;       /* rank whose tokens these are */
     int32_t relay;        /* rho: with source, the stream */
     uint32_t chunk;       /* index in the stream */
-    uint32_t tag;         /* combine: slot in the source's return area; block: offset in chunks */
+    uint32_t tag;         /* the chunk's number among all of its source */
     uint64_t bytes;       /* after the frame */
     uint32_t payload_crc; /* 0 when not verified */
     uint32_t verified;

@@ -37,20 +37,6 @@ static uint64_t own_slots(const epx_shape *shape)
     return (uint64_t)(shape->rank_begin[place + 1] - shape->rank_begin[place]);
 }
 
-epx_status epx_handle_bytes(const epx_shape *shape, uint64_t *bytes_out)
-{
-    uint64_t ranks = (uint64_t)shape->grid->num_ranks, tokens = shape->cfg.max_tokens;
-    uint64_t bytes = sizeof(epx_handle);
-
-    bytes += (tokens + 1) * sizeof(uint32_t) + tokens * shape->pairs_per_token * sizeof(epx_pair);
-    bytes += ranks * (sizeof(epx_stream) + sizeof(epx_in_stream) + 2 * sizeof(int32_t));
-    bytes += stream_rows(shape) * sizeof(epx_stream_row);
-    bytes += epx_handle_room(shape) * (sizeof(epx_relay_row) + sizeof(epx_place));
-    bytes += ranks * sizeof(uint64_t) + (own_slots(shape) + 1) * sizeof(uint64_t);
-    *bytes_out = bytes;
-    return EPX_OK;
-}
-
 static bool allocate_tables(epx_handle *h, const epx_shape *shape)
 {
     size_t ranks = (size_t)shape->grid->num_ranks;

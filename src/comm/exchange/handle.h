@@ -101,9 +101,6 @@ struct epx_handle {
     epx_plan_totals totals;
 };
 
-/* Bytes of one handle, as epx_exchange_memory() counts them. */
-EPX_NODISCARD epx_status epx_handle_bytes(const epx_shape *shape, uint64_t *bytes_out);
-
 /* Relay rows and places that a handle must be able to hold. */
 uint64_t epx_handle_room(const epx_shape *shape);
 

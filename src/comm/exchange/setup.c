@@ -40,6 +40,7 @@ epx_status epx_exchange_tables(epx_exchange *x)
 
 /* ---- ports ---------------------------------------------------------------------------------- */
 
+/* Root ranks ascend in most communicators, not in all. */
 static void sort_ranks(int32_t *ranks, int32_t count)
 {
     int32_t i, j;
@@ -78,6 +79,27 @@ static int32_t agree_peers(const epx_exchange *x, int32_t *peers)
     return count;
 }
 
+/* Ranks of other nodes that chunks of this rank's operations go to or come from, as root ranks. */
+static int32_t chunk_peers(const epx_exchange *x, int32_t *peers)
+{
+    const epx_grid *grid = x->shape.grid;
+    int32_t rank, count = 0;
+
+    for (rank = 0; rank < grid->num_ranks; rank++) {
+        int32_t node = grid->node_of[rank];
+
+        if (node == x->shape.node)
+            continue;
+        if (x->shape.cfg.plan == EPX_PLAN_INTER_FIRST &&
+            epx_plan_rho(EPX_PLAN_INTER_FIRST, grid, x->shape.rank, node, -1) != rank &&
+            epx_plan_rho(EPX_PLAN_INTER_FIRST, grid, rank, x->shape.node, -1) != x->shape.rank)
+            continue;
+        peers[count++] = epx_exchange_root_rank(x, rank);
+    }
+    sort_ranks(peers, count);
+    return count;
+}
+
 static epx_status open_port(epx_exchange *x, epx_link *link, uint32_t lane, const int32_t *peers,
                             int32_t count, size_t slot_bytes, epx_port **port_out)
 {
@@ -100,7 +122,7 @@ static epx_status open_far(epx_exchange *x, int32_t *peers)
 
     for (rank = 0; rank < x->shape.grid->num_ranks; rank++)
         x->agree_index[rank] = index_of(peers, count, epx_exchange_root_rank(x, rank));
-    count = epx_shape_far_peers(&x->shape, x->comm, peers);
+    count = chunk_peers(x, peers);
     for (rank = 0; rank < x->shape.grid->num_ranks; rank++)
         x->far_index[rank] = index_of(peers, count, epx_exchange_root_rank(x, rank));
     if (st == EPX_OK)

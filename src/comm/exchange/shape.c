@@ -330,29 +330,3 @@ void epx_shape_close(epx_shape *shape)
     epx_mem_free(shape->slot_local);
     memset(shape, 0, sizeof(*shape));
 }
-
-int32_t epx_shape_far_peers(const epx_shape *shape, const epx_comm *comm, int32_t *peers_out)
-{
-    const epx_grid *grid = shape->grid;
-    int32_t peer, count = 0, i, j;
-
-    for (peer = 0; peer < grid->num_ranks; peer++) {
-        int32_t node = grid->node_of[peer];
-
-        if (node == shape->node)
-            continue;
-        if (shape->cfg.plan == EPX_PLAN_INTER_FIRST &&
-            epx_plan_rho(EPX_PLAN_INTER_FIRST, grid, shape->rank, node, -1) != peer &&
-            epx_plan_rho(EPX_PLAN_INTER_FIRST, grid, peer, shape->node, -1) != shape->rank)
-            continue;
-        peers_out[count++] = comm->root_rank[peer];
-    }
-    for (i = 1; i < count; i++) /* root ranks ascend in most communicators, not in all */
-        for (j = i; j > 0 && peers_out[j - 1] > peers_out[j]; j--) {
-            int32_t swap = peers_out[j];
-
-            peers_out[j] = peers_out[j - 1];
-            peers_out[j - 1] = swap;
-        }
-    return count;
-}

@@ -77,8 +77,4 @@ static inline bool epx_shape_allows(const epx_shape *shape, epx_plan plan)
     return shape->cfg.plan == EPX_PLAN_AUTO || shape->cfg.plan == (uint32_t)plan;
 }
 
-/* Root ranks that chunks of this rank's dispatches and combines go to or come from, on other nodes
- * (far) and on the own (near, without itself), ascending; peers_out[size]. Returns how many. */
-int32_t epx_shape_far_peers(const epx_shape *shape, const epx_comm *comm, int32_t *peers_out);
-
 #endif /* EPX_COMM_EXCHANGE_SHAPE_H */
